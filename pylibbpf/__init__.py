@@ -1,0 +1,59 @@
+"""pylibbpf: load CO-RE BPF objects into the Linux kernel, and read what they find.
+
+    import pylibbpf
+
+    with pylibbpf.open_object("opensnoop.bpf.o") as obj:
+        obj.load()
+        obj.attach()
+        for event in obj.ringbuf("events"):
+            print(event.pid, event.comm, event.fname)
+"""
+
+from __future__ import annotations
+
+from pylibbpf.errors import (
+    BpfError,
+    BpfPermissionError,
+    BtfError,
+    ClosedError,
+    ElfError,
+    Error,
+    NotSupportedError,
+    VerifierError,
+)
+from pylibbpf.link import Link
+from pylibbpf.map import ArrayMap, BloomFilter, HashMap, Map, QueueMap
+from pylibbpf.object import Attached, AttachError, Object, open_object
+from pylibbpf.perfbuf import PerfBuffer
+from pylibbpf.program import Program
+from pylibbpf.ringbuf import RingBuffer
+from pylibbpf.uapi.enums import AttachType, MapType, ProgType
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArrayMap",
+    "AttachError",
+    "AttachType",
+    "Attached",
+    "BloomFilter",
+    "BpfError",
+    "BpfPermissionError",
+    "BtfError",
+    "ClosedError",
+    "ElfError",
+    "Error",
+    "HashMap",
+    "Link",
+    "Map",
+    "MapType",
+    "NotSupportedError",
+    "Object",
+    "PerfBuffer",
+    "ProgType",
+    "Program",
+    "QueueMap",
+    "RingBuffer",
+    "VerifierError",
+    "open_object",
+]

@@ -1,0 +1,7 @@
+"""``python -m pylibbpf``."""
+
+import sys
+
+from pylibbpf.cli import main
+
+sys.exit(main())

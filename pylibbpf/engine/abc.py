@@ -1,0 +1,164 @@
+"""What an engine is: the Protocols between the façade and the engines.
+
+Engines speak bytes and raise the errors of :mod:`pylibbpf.errors`; types, decoding, iteration
+and Python's manners are written once, above. This module describes; nothing needs it at run
+time, so it is imported for type checking only.
+
+A handle that was closed, or that a forked child inherited, raises
+:class:`~pylibbpf.errors.ClosedError` from every method but ``close``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+
+class LinkHandle(Protocol):
+    """A program, or a struct_ops map, that is attached."""
+
+    @property
+    def fd(self) -> int: ...
+
+    def close(self) -> None:
+        """Detach. Raises what the kernel refused; the handle is closed all the same."""
+
+
+class RunResult(Protocol):
+    """What ``test_run`` returned."""
+
+    @property
+    def retval(self) -> int: ...
+    @property
+    def data_out(self) -> bytes: ...
+    @property
+    def ctx_out(self) -> bytes: ...
+    @property
+    def duration_ns(self) -> int: ...
+
+
+class ProgramHandle(Protocol):
+    """One program of an object. Setters work until load."""
+
+    name: str
+    section: str
+    type: int
+    expected_attach_type: int
+    autoload: bool
+    autoattach: bool
+    flags: int
+
+    @property
+    def fd(self) -> int: ...
+    def instructions(self) -> bytes:
+        """The program's instructions: as in the file before load, relocated after it."""
+
+    def attach(self) -> LinkHandle: ...
+    def test_run(
+        self, data: bytes | None, ctx: bytes | None, repeat: int, flags: int, cpu: int
+    ) -> RunResult: ...
+
+
+class RecordSource(Protocol):
+    """A ring or perf buffer as a stream of records, for one consumer."""
+
+    def fileno(self) -> int:
+        """A descriptor that polls readable when there are records."""
+
+    def drain(self) -> tuple[bytes, Sequence[int], int]:
+        """Take the records that are there, up to an engine's batch size, without waiting.
+
+        Returns their bytes, a flat sequence of offset and length of each record in it, and how
+        many records were lost since the last call.
+        """
+
+    def close(self) -> None: ...
+
+
+class MapHandle(Protocol):
+    """One map of an object. Setters work until load; the rest works after it."""
+
+    name: str
+    type: int
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int
+    pin_path: str | None
+    autocreate: bool
+
+    @property
+    def key_type_id(self) -> int: ...
+    @property
+    def value_type_id(self) -> int: ...
+    @property
+    def internal(self) -> bool:
+        """True for global data (.data, .rodata, .bss, .kconfig), which libbpf makes a map of."""
+
+    @property
+    def fd(self) -> int: ...
+    @property
+    def cpus(self) -> int:
+        """How many values a lookup gives: the possible CPUs for a per-CPU map, else 1."""
+
+    @property
+    def stride(self) -> int:
+        """Bytes of one value in a lookup's result (per-CPU maps round up to 8)."""
+
+    def lookup(self, key: bytes | None) -> bytes | None:
+        """The value under a key, all CPUs' for a per-CPU map; None if there is none.
+
+        Queues, stacks and bloom filters have no key: None.
+        """
+
+    def pop(self, key: bytes | None) -> bytes | None:
+        """Take the value out of the map."""
+
+    def test(self, value: bytes) -> bool:
+        """Whether a bloom filter may hold a value."""
+
+    def update(self, key: bytes | None, value: bytes, flags: int) -> None: ...
+    def delete(self, key: bytes) -> bool: ...
+    def keys(self) -> Iterator[bytes]: ...
+    def items(self) -> Iterator[tuple[bytes, bytes]]: ...
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes of global data, before and after load."""
+
+    def write(self, offset: int, data: bytes) -> None: ...
+    def attach_struct_ops(self) -> LinkHandle: ...
+    def open_ring(self) -> RecordSource: ...
+    def open_perf(self, pages: int) -> RecordSource: ...
+
+
+class ObjectHandle(Protocol):
+    """A BPF object that was opened."""
+
+    name: str
+
+    @property
+    def programs(self) -> Sequence[ProgramHandle]: ...
+    @property
+    def maps(self) -> Sequence[MapHandle]: ...
+
+    def btf(self) -> bytes | None:
+        """The object's BTF, with the offsets of its global data filled in."""
+
+    def load(self) -> None: ...
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Opens objects."""
+
+    name: str
+
+    def open(
+        self,
+        data: bytes,
+        name: str,
+        *,
+        pin_root_path: str | None,
+        kconfig: str | None,
+        btf_custom_path: str | None,
+    ) -> ObjectHandle: ...

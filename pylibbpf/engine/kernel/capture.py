@@ -1,0 +1,77 @@
+"""What libbpf prints during a call, as data, and then as log messages.
+
+Nothing goes to stderr: libbpf's messages are collected in C, per thread, while one of our calls
+runs. A call that fails puts them into its error; one that succeeds hands the warnings to
+``logging.getLogger("pylibbpf")``.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from pylibbpf.engine.kernel.library import load
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+WARN, INFO, DEBUG = 0, 1, 2
+
+
+class Capture:
+    """Context manager around calls into libbpf; ``messages`` is filled when it is left."""
+
+    __slots__ = ("_ffi", "_lib", "messages")
+
+    def __init__(self) -> None:
+        self._ffi, self._lib = load()
+        self.messages: list[tuple[int, str]] = []
+
+    def __enter__(self) -> Capture:
+        self._lib.plb_capture_begin(DEBUG if _debugging() else INFO)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        size = self._ffi.new("size_t *")
+        text = self._lib.plb_capture_end(size)
+        if not text:
+            return
+        try:
+            data: Any = self._ffi.unpack(text, size[0])
+        finally:
+            self._lib.plb_free(text)
+        for message in data.split(b"\0")[:-1]:
+            level = message[0] - ord("0")
+            self.messages.append((level, message[1:].decode("utf-8", "replace")))
+
+    @property
+    def text(self) -> str:
+        """All messages above debug level, in one piece."""
+        return "".join(text for level, text in self.messages if level < DEBUG)
+
+    def last_warning(self) -> str | None:
+        """The last warning, without libbpf's prefix; the nearest thing to a reason it gives."""
+        for level, text in reversed(self.messages):
+            if level == WARN:
+                return text.strip().removeprefix("libbpf: ")
+        return None
+
+    def log(self) -> None:
+        """Hand what libbpf said to ``logging``, for calls that went well."""
+        if not self.messages or (
+            "logging" not in sys.modules and all(level > WARN for level, _ in self.messages)
+        ):
+            return
+        import logging
+
+        logger = logging.getLogger("pylibbpf")
+        # libbpf's "info" is a remark on how it gets on; users of a library call that debug.
+        levels = {WARN: logging.WARNING, INFO: logging.DEBUG, DEBUG: logging.DEBUG}
+        for level, text in self.messages:
+            logger.log(levels.get(level, logging.DEBUG), "%s", text.rstrip())
+
+
+def _debugging() -> bool:
+    # Whoever wants debug messages has imported logging; we need not.
+    logging = sys.modules.get("logging")
+    return logging is not None and logging.getLogger("pylibbpf").isEnabledFor(logging.DEBUG)

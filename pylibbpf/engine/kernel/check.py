@@ -1,0 +1,156 @@
+"""Where C return codes end: everything above sees values or exceptions.
+
+libbpf 1.x returns negative errno values, or NULL with errno set. A call that this libbpf lacks
+left its mark in the shim, and becomes ``NotSupportedError`` here, too.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+
+from pylibbpf.engine.kernel.library import load, version
+from pylibbpf.errors import (
+    BpfError,
+    BpfPermissionError,
+    BtfError,
+    ElfError,
+    Error,
+    NotSupportedError,
+    VerifierError,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pylibbpf.engine.kernel.capture import Capture
+
+_LIBELF, _FORMAT, _ENDIAN = 4000, 4001, 4003
+_LOG_BEGIN = "-- BEGIN PROG LOAD LOG --\n"
+_LOG_END = "-- END PROG LOAD LOG --"
+
+
+def check(
+    rc: int, operation: str, object: str | None = None, capture: Capture | None = None, **facts: Any
+) -> int:
+    """``rc`` if it is no failure; raise what it means otherwise."""
+    if rc < 0:
+        raise failure(-rc, operation, object, capture, **facts)
+    return rc
+
+
+def check_pointer(
+    pointer: Any,
+    operation: str,
+    object: str | None = None,
+    capture: Capture | None = None,
+    **facts: Any,
+) -> Any:
+    """``pointer`` if it is not NULL; raise what errno means otherwise."""
+    ffi, _ = load()
+    if pointer == ffi.NULL:
+        raise failure(ffi.errno, operation, object, capture, **facts)
+    return pointer
+
+
+def failure(
+    number: int,
+    operation: str,
+    object: str | None = None,
+    capture: Capture | None = None,
+    **facts: Any,
+) -> Error:
+    """The exception for a failed call: ``number`` is the positive errno.
+
+    ``facts`` are what the operation's hints are made of (``max_entries=4``).
+    """
+    absent = _absent()
+    if absent is not None:
+        return absent
+    log = capture.text if capture is not None else ""
+    if number in (errnos.EPERM, errnos.EACCES):
+        from pylibbpf.engine.kernel.privileges import explain_eperm
+
+        diagnosis = explain_eperm(operation, program_type=facts.get("program_type"))
+        return BpfPermissionError(number, operation, object, diagnosis.text(), log=log)
+    from pylibbpf.engine.kernel.hints import errno_hint
+
+    cause = errno_hint(operation, number, **facts)
+    warning = capture.last_warning() if capture is not None else None
+    if warning:
+        cause = f"{cause} (libbpf: {warning})" if cause else warning
+    return BpfError(number, operation, object, cause, log=log)
+
+
+def open_failure(number: int, name: str, capture: Capture, *, has_btf: bool) -> Error:
+    """Why libbpf did not open an object that is an ELF file for BPF."""
+    absent = _absent()
+    if absent is not None:
+        return absent
+    warning = capture.last_warning()
+    reason = f": {warning}" if warning else ""
+    text = capture.text
+    if "BTF is required" in text or (not has_btf and "BTF" in text):
+        return BtfError(
+            f"{name}: the object has no usable type information (.BTF), which libbpf 1.0 and later "
+            f"needs for its maps; compile it with -g{reason}"
+        )
+    if "BTF" in text and ("Error loading ELF section .BTF" in text or "Invalid BTF" in text):
+        return BtfError(f"{name}: the object's type information (.BTF) is damaged{reason}")
+    if number in (_LIBELF, _FORMAT, _ENDIAN):
+        return ElfError(f"{name}: not a BPF object that libbpf can read{reason}")
+    return failure(number, "open", name, capture)
+
+
+def load_failure(number: int, name: str, capture: Capture) -> Error:
+    """Why libbpf did not load an object, by what it and the kernel said meanwhile."""
+    absent = _absent()
+    if absent is not None:
+        return absent
+    program, log = _verifier_log(capture)
+    if program is not None and log.strip():
+        return VerifierError(number, "load", program, log=log)
+    subject = program or _failed_map(capture)
+    operation = "load" if program or subject is None else "create map"
+    return failure(number, operation, subject or name, capture)
+
+
+def _absent() -> NotSupportedError | None:
+    ffi, lib = load()
+    index = lib.plb_absent_take()
+    if index < 0:
+        return None
+    name = ffi.string(lib.plb_function_name(index)).decode()
+    since = ffi.string(lib.plb_function_since(index)).decode()
+    major, minor = version()
+    return NotSupportedError(f"{name}() needs libbpf {since}; this one is {major}.{minor}")
+
+
+def _verifier_log(capture: Capture) -> tuple[str | None, str]:
+    """Name of the program that failed, and the kernel's complete log of it."""
+    program, log = None, ""
+    for _, text in capture.messages:
+        begin = text.find(_LOG_BEGIN)
+        if begin >= 0:
+            end = text.rfind(_LOG_END)
+            log = text[begin + len(_LOG_BEGIN) : end if end >= 0 else len(text)]
+            program = _quoted(text, "prog '")
+        elif "BPF program load failed" in text or "failed to load:" in text:
+            program = _quoted(text, "prog '") or program
+    return program, log
+
+
+def _failed_map(capture: Capture) -> str | None:
+    for _, text in reversed(capture.messages):
+        if "failed to create" in text and "map '" in text:
+            return _quoted(text, "map '")
+    return None
+
+
+def _quoted(text: str, before: str) -> str | None:
+    start = text.find(before)
+    if start < 0:
+        return None
+    start += len(before)
+    end = text.find("'", start)
+    return text[start:end] if end >= 0 else None

@@ -1,0 +1,4 @@
+/* Functions of btf.h that the kernel engine calls. */
+
+/* libbpf 1.0 */
+const void *btf__raw_data(const struct btf *btf, __u32 *size);

@@ -1,0 +1,81 @@
+"""Finds libbpf, once for the process, and says what it is."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from pylibbpf.errors import NotSupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+ENVIRONMENT = "PYLIBBPF_LIBBPF"
+SONAME = "libbpf.so.1"
+
+_lock = threading.Lock()
+_opened: tuple[Any, Any] | None = None
+
+
+def load() -> tuple[Any, Any]:
+    """``(ffi, lib)`` of the extension, with libbpf found and resolved.
+
+    libbpf.so.1 is looked for under the name in the environment variable ``PYLIBBPF_LIBBPF`` (and
+    only there if it is set), then as the system's, then beside the extension.
+
+    Raises:
+        NotSupportedError: the extension was not built, or no libbpf 1.0 or later was found.
+    """
+    global _opened
+    opened = _opened
+    if opened is None:
+        with _lock:
+            if _opened is None:
+                _opened = _open()
+            opened = _opened
+    return opened
+
+
+def version() -> tuple[int, int]:
+    """The version of the libbpf in use, as (major, minor)."""
+    _, lib = load()
+    return lib.libbpf_major_version(), lib.libbpf_minor_version()
+
+
+def path() -> str:
+    """The file that the libbpf in use was loaded from."""
+    ffi, lib = load()
+    found = lib.plb_library_path()
+    return os.fsdecode(ffi.string(found)) if found else SONAME
+
+
+def _open() -> tuple[Any, Any]:
+    try:
+        from pylibbpf.engine.kernel._libbpf import ffi, lib
+    except ImportError as error:
+        raise NotSupportedError(
+            "the kernel engine needs the extension pylibbpf.engine.kernel._libbpf, which was not "
+            f"built when pylibbpf was installed ({error}); install a C compiler and Python.h "
+            "(Debian: apt-get install gcc python3-dev) and install pylibbpf-cffi again"
+        ) from None
+    tried = []
+    for candidate in _candidates():
+        if lib.plb_library_open(os.fsencode(candidate)) == 0:
+            return ffi, lib
+        tried.append(os.fsdecode(ffi.string(lib.plb_library_error())))
+    raise NotSupportedError(
+        "libbpf 1.0 or later was not found ("
+        + "; ".join(tried)
+        + "); install it (Debian: apt-get install libbpf1), or name the file in "
+        + ENVIRONMENT
+    )
+
+
+def _candidates() -> list[str]:
+    named = os.environ.get(ENVIRONMENT)
+    if named:
+        return [named]
+    folder = os.path.dirname(os.path.abspath(__file__))
+    beside = os.path.join(folder, SONAME)
+    return [SONAME, beside] if os.path.exists(beside) else [SONAME]

@@ -1,0 +1,419 @@
+"""The kernel engine's maps: libbpf's ``bpf_map``, in bytes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+from pylibbpf.engine.kernel.check import check, check_pointer, failure
+from pylibbpf.errors import BpfError, ClosedError
+from pylibbpf.uapi.enums import MapType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from pylibbpf.engine.kernel.engine import KernelLink, KernelObject
+    from pylibbpf.engine.kernel.records import KernelPerf, KernelRing
+
+_PERCPU = frozenset(
+    (
+        MapType.PERCPU_HASH,
+        MapType.PERCPU_ARRAY,
+        MapType.LRU_PERCPU_HASH,
+        MapType.PERCPU_CGROUP_STORAGE,
+    )
+)
+# Whose batch lookup walks bucket by bucket, each under its lock (kernel/bpf/hashtab.c,
+# __htab_map_lookup_and_delete_batch): what is there throughout comes exactly once. The generic
+# batch of other types starts again from the first key when the one under its cursor is deleted.
+_BATCH_HASH = frozenset(
+    (MapType.HASH, MapType.LRU_HASH, MapType.PERCPU_HASH, MapType.LRU_PERCPU_HASH)
+)
+_BATCH_ARRAY = frozenset((MapType.ARRAY, MapType.PERCPU_ARRAY))
+_ARRAYS = _BATCH_ARRAY | {
+    MapType.PROG_ARRAY,
+    MapType.PERF_EVENT_ARRAY,
+    MapType.CGROUP_ARRAY,
+    MapType.ARRAY_OF_MAPS,
+    MapType.SOCKMAP,
+    MapType.DEVMAP,
+    MapType.CPUMAP,
+    MapType.XSKMAP,
+}
+# Entries asked for in one batch, at first.
+_BATCH = 512
+_ENOTSUPP = 524
+BPF_F_MMAPABLE = 1 << 10
+_ZERO = bytes(4)
+
+
+class KernelMap:
+    """A map of an object. Setters work until load, the rest after it."""
+
+    def __init__(self, owner: KernelObject, pointer: Any) -> None:
+        self._owner = owner
+        self._ffi = owner._ffi
+        self._lib = lib = owner._lib
+        self.pointer = pointer
+        self.name: str = self._ffi.string(lib.bpf_map__name(pointer)).decode()
+        self.internal = bool(lib.bpf_map__is_internal(pointer))
+        if self.internal:
+            # libbpf puts the object's name before .data, .rodata, .bss and .kconfig.
+            self.name = self.name[self.name.index(".") :]
+        self._map = self._ffi.new("struct plb_map *", {"fd": -1})
+        self._initial()
+
+    def _initial(self) -> None:
+        """Where libbpf keeps the initial values of global data, until load."""
+        if not self.internal:
+            return
+        size = self._ffi.new("size_t *")
+        memory = self._lib.bpf_map__initial_value(self.pointer, size)
+        if memory != self._ffi.NULL:
+            self._map.memory = self._ffi.cast("void *", memory)
+            self._map.memory_size = size[0]
+
+    # ---- the definition
+
+    def _get(self, function: str) -> Any:
+        self._owner.alive()
+        return getattr(self._lib, function)(self.pointer)
+
+    def _set(self, function: str, value: Any, what: str) -> None:
+        with self._owner:
+            rc = getattr(self._lib, function)(self.pointer, value)
+            check(rc, f"set {what} of", self.name)
+
+    @property
+    def type(self) -> int:
+        return int(self._get("bpf_map__type"))
+
+    @type.setter
+    def type(self, value: int) -> None:
+        self._set("bpf_map__set_type", int(value), "type")
+
+    @property
+    def key_size(self) -> int:
+        return int(self._get("bpf_map__key_size"))
+
+    @key_size.setter
+    def key_size(self, value: int) -> None:
+        self._set("bpf_map__set_key_size", value, "key_size")
+
+    @property
+    def value_size(self) -> int:
+        return int(self._get("bpf_map__value_size"))
+
+    @value_size.setter
+    def value_size(self, value: int) -> None:
+        self._set("bpf_map__set_value_size", value, "value_size")
+
+    @property
+    def max_entries(self) -> int:
+        return int(self._get("bpf_map__max_entries"))
+
+    @max_entries.setter
+    def max_entries(self, value: int) -> None:
+        self._set("bpf_map__set_max_entries", value, "max_entries")
+
+    @property
+    def flags(self) -> int:
+        return int(self._get("bpf_map__map_flags"))
+
+    @flags.setter
+    def flags(self, value: int) -> None:
+        self._set("bpf_map__set_map_flags", int(value), "map_flags")
+
+    @property
+    def autocreate(self) -> bool:
+        return bool(self._get("bpf_map__autocreate"))
+
+    @autocreate.setter
+    def autocreate(self, value: bool) -> None:
+        self._set("bpf_map__set_autocreate", bool(value), "autocreate")
+
+    @property
+    def pin_path(self) -> str | None:
+        path = self._get("bpf_map__pin_path")
+        return None if path == self._ffi.NULL else os.fsdecode(self._ffi.string(path))
+
+    @pin_path.setter
+    def pin_path(self, value: str | None) -> None:
+        path = self._ffi.NULL if value is None else self._ffi.new("char[]", os.fsencode(value))
+        self._set("bpf_map__set_pin_path", path, "pin path")
+
+    @property
+    def key_type_id(self) -> int:
+        return int(self._get("bpf_map__btf_key_type_id"))
+
+    @property
+    def value_type_id(self) -> int:
+        return int(self._get("bpf_map__btf_value_type_id"))
+
+    # ---- lifetime
+
+    def loaded(self) -> None:
+        """Take the descriptor, after the object's load; map global data into memory."""
+        lib = self._lib
+        fd = lib.bpf_map__fd(self.pointer)
+        lib.plb_absent_take()
+        if fd < 0:
+            return  # autocreate was off
+        self._map.fd = fd
+        self._map.memory = self._ffi.NULL
+        self.cpus = 1
+        self.key_bytes = self.key_size
+        self.stride = self.value_size
+        if self.type in _PERCPU:
+            self.cpus = check(lib.libbpf_num_possible_cpus(), "count the possible CPUs")
+            self.stride = (self.value_size + 7) & ~7
+        self._value_bytes = self.stride * self.cpus
+        if self.internal and self.flags & BPF_F_MMAPABLE:
+            # Frozen maps (.rodata, .kconfig) may only be mapped for reading.
+            writable = not self.name.startswith((".rodata", ".kconfig"))
+            check(lib.plb_map_mmap(self._map, self.value_size, writable), "map", self.name)
+
+    def close(self) -> None:
+        self._lib.plb_map_close(self._map)
+
+    def abandon(self) -> None:
+        self._lib.plb_map_abandon(self._map)
+
+    @property
+    def fd(self) -> int:
+        self._owner.alive()
+        self._need_loaded()
+        return int(self._map.fd)
+
+    def _need_loaded(self) -> None:
+        if self._map.fd < 0:
+            raise BpfError(errno.EBADF, "use map", self.name, "the map is not loaded yet")
+
+    def _fail(self, rc: int, operation: str) -> BaseException:
+        if self._map.closed:
+            self._owner.alive()
+            raise ClosedError(f"map {self.name!r} is closed")
+        self._need_loaded()
+        return failure(
+            -rc, operation, self.name, max_entries=self.max_entries, map_type=self.type
+        )
+
+    # ---- entries
+
+    def lookup(self, key: bytes | None) -> bytes | None:
+        return self._fetch(self._lib.plb_map_lookup, key, "map lookup", 0)
+
+    def pop(self, key: bytes | None) -> bytes | None:
+        return self._fetch(self._lib.plb_map_pop, key, "map lookup and delete")
+
+    def _fetch(self, call: Any, key: bytes | None, operation: str, *flags: int) -> bytes | None:
+        if key is None:
+            self._need_loaded()
+            key = self._ffi.NULL
+        else:
+            self._check_key(key)
+        value = self._ffi.new("char[]", self._value_bytes)
+        rc = call(self._map, key, value, *flags)
+        if rc < 0:
+            if rc == -errno.ENOENT:
+                return None
+            raise self._fail(rc, operation)
+        return bytes(self._ffi.buffer(value))
+
+    def test(self, value: bytes) -> bool:
+        self._need_loaded()
+        asked = self._ffi.new("char[]", value)
+        rc = self._lib.plb_map_lookup(self._map, self._ffi.NULL, asked, 0)
+        if rc < 0 and rc != -errno.ENOENT:
+            raise self._fail(rc, "map lookup")
+        return bool(rc == 0)
+
+    def update(self, key: bytes | None, value: bytes, flags: int) -> None:
+        if key is None:
+            key = self._ffi.NULL
+            self._need_loaded()
+        else:
+            self._check_key(key)
+        if len(value) != self._value_bytes:
+            raise ValueError(
+                f"a value of map {self.name!r} has {self._value_bytes} bytes, not {len(value)}"
+            )
+        rc = self._lib.plb_map_update(self._map, key, value, flags)
+        if rc < 0:
+            raise self._fail(rc, "map update")
+
+    def delete(self, key: bytes) -> bool:
+        self._check_key(key)
+        rc = self._lib.plb_map_delete(self._map, key)
+        if rc < 0:
+            if rc == -errno.ENOENT:
+                return False
+            raise self._fail(rc, "map delete")
+        return True
+
+    def _check_key(self, key: bytes) -> None:
+        if self._map.fd < 0:
+            self._owner.alive()
+            self._need_loaded()
+        if len(key) != self.key_bytes:
+            raise ValueError(f"a key of map {self.name!r} has {self.key_bytes} bytes, not {len(key)}")
+
+    def keys(self) -> Iterator[bytes]:
+        """Every key that is there throughout, once."""
+        self._need_loaded()
+        kind = self.type
+        if kind in _BATCH_HASH:
+            return (key for key, _ in self._batches())
+        if kind in _ARRAYS:
+            return (i.to_bytes(4, sys.byteorder) for i in range(self.max_entries))
+        return self._walk()
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every entry that is there throughout, once; by batch where the type has it."""
+        self._need_loaded()
+        kind = self.type
+        if kind in _BATCH_HASH or kind in _BATCH_ARRAY:
+            return self._batches()
+        return self._looked_up(self.keys())
+
+    def _looked_up(self, keys: Iterator[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        for key in keys:
+            value = self.lookup(key)
+            if value is not None:
+                yield key, value
+
+    def _walk(self) -> Iterator[bytes]:
+        """Every key that is there throughout, once: by raw keys, with a seen-set.
+
+        get_next_key answers the first key again after the one under the cursor was deleted. Then
+        the walk goes back to the nearest key that it has given and that is still there.
+        """
+        ffi, lib = self._ffi, self._lib
+        following = ffi.new("char[]", self.key_bytes)
+        seen: set[bytes] = set()
+        trail: list[bytes] = []
+        cursor: bytes | None = None
+        steps, limit = 0, 16 * self.max_entries + 1024
+        while True:
+            steps += 1
+            if steps > limit:
+                # Deleted and added faster than it can be walked: an end without all entries
+                # would look like an end with them.
+                raise failure(errno.EBUSY, "map iteration", self.name)
+            rc = lib.plb_map_next_key(self._map, ffi.NULL if cursor is None else cursor, following)
+            if rc == -errno.ENOENT:
+                return
+            if rc < 0:
+                raise self._fail(rc, "map iteration")
+            key = bytes(ffi.buffer(following))
+            if key not in seen:
+                seen.add(key)
+                trail.append(key)
+                cursor = key
+                yield key
+            elif trail and cursor == trail[-1] and not self._present(cursor):
+                while trail and not self._present(trail[-1]):
+                    trail.pop()
+                cursor = trail[-1] if trail else None
+            else:
+                cursor = key
+
+    def _present(self, key: bytes) -> bool:
+        value = self._ffi.new("char[]", self._value_bytes)
+        return bool(self._lib.plb_map_lookup(self._map, key, value, 0) != -errno.ENOENT)
+
+    def _batches(self) -> Iterator[tuple[bytes, bytes]]:
+        ffi, lib = self._ffi, self._lib
+        size, width = self.key_bytes, self._value_bytes
+        room = min(self.max_entries, _BATCH) or 1
+        keys, values = ffi.new("char[]", room * size), ffi.new("char[]", room * width)
+        count = ffi.new("uint32_t *")
+        # The kernel's cursor is the number of a bucket, or an array's index: 4 bytes.
+        cursors = ffi.new("uint64_t *"), ffi.new("uint64_t *")
+        place = ffi.NULL
+        turn = 0
+        while True:
+            count[0] = room
+            rc = lib.plb_map_lookup_batch(self._map, place, cursors[turn], keys, values, count)
+            if rc == -errno.ENOSPC:
+                # One bucket holds more than there is room for; nothing was taken.
+                room *= 2
+                keys, values = ffi.new("char[]", room * size), ffi.new("char[]", room * width)
+                continue
+            if rc == -_ENOTSUPP and place == ffi.NULL:
+                # Per-CPU arrays before 5.13.
+                yield from self._looked_up(self.keys())
+                return
+            if rc < 0 and rc != -errno.ENOENT:
+                raise self._fail(rc, "map iteration")
+            found = count[0]
+            all_keys = bytes(ffi.buffer(keys, found * size))
+            all_values = bytes(ffi.buffer(values, found * width))
+            for i in range(found):
+                yield all_keys[i * size : (i + 1) * size], all_values[i * width : (i + 1) * width]
+            if rc < 0:
+                return
+            place = cursors[turn]
+            turn ^= 1
+
+    # ---- global data
+
+    def read(self, offset: int, size: int) -> bytes:
+        if self._by_element():
+            whole = self.lookup(_ZERO)
+            return b"" if whole is None else whole[offset : offset + size]
+        data = self._ffi.new("char[]", size)
+        rc = self._lib.plb_map_memory_read(self._map, offset, data, size)
+        if rc < 0:
+            raise self._fail(rc, "read global data of")
+        return bytes(self._ffi.buffer(data))
+
+    def write(self, offset: int, data: bytes) -> None:
+        if self._by_element():
+            with self._owner:
+                whole = self.lookup(_ZERO) or bytes(self._value_bytes)
+                self.update(_ZERO, whole[:offset] + data + whole[offset + len(data) :], 0)
+            return
+        source = self._ffi.new("char[]", data)  # aligned, so that words move whole
+        rc = self._lib.plb_map_memory_write(self._map, offset, source, len(data))
+        if rc < 0:
+            raise self._fail(rc, "write global data of")
+
+    def _by_element(self) -> bool:
+        """True where libbpf made the map of global data without BPF_F_MMAPABLE.
+
+        It does so for sections that hold static variables only. Then a write replaces the whole
+        section, and what a program writes meanwhile may be lost.
+        """
+        return self._map.fd >= 0 and not self._map.unmap and not self._map.closed
+
+    # ---- what hangs on a map
+
+    def attach_struct_ops(self) -> KernelLink:
+        return self._owner.attach(
+            self._lib.bpf_map__attach_struct_ops, self.pointer, self.name, ".struct_ops"
+        )
+
+    def open_ring(self) -> KernelRing:
+        from pylibbpf.engine.kernel.records import KernelRing
+
+        with self._owner as owner:
+            ring = self._lib.plb_ring_open(self.fd, self.max_entries)
+            check_pointer(ring, "ring buffer", self.name)
+            return KernelRing(owner, self.name, self.fd, ring)
+
+    def open_perf(self, pages: int) -> KernelPerf:
+        from pylibbpf.engine.kernel.capture import Capture
+        from pylibbpf.engine.kernel.records import KernelPerf
+
+        with self._owner as owner:
+            fd = self.fd
+            with Capture() as capture:
+                perf = self._lib.plb_perf_open(fd, pages)
+                number = self._ffi.errno
+            self._ffi.errno = number
+            check_pointer(perf, "perf buffer", self.name, capture, pages=pages)
+            return KernelPerf(owner, self.name, perf)

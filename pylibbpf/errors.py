@@ -1,0 +1,171 @@
+"""The exceptions of pylibbpf.
+
+Everything that this library raises on its own account derives from :class:`Error`::
+
+    Error
+    ├── BpfError (also OSError)          bpf(2), perf_event_open(2) or libbpf said no
+    │   ├── BpfPermissionError (also PermissionError)   EPERM or EACCES for want of privilege
+    │   └── VerifierError                the kernel's verifier refused a program
+    ├── NotSupportedError                this libbpf, kernel or engine does not have it
+    ├── ElfError (also ValueError)       the file is not a BPF object that can be read
+    ├── BtfError (also ValueError)       type information is broken or missing
+    └── ClosedError (also ValueError)    the object was closed, or belongs to the parent process
+
+Python's own exceptions keep their meaning: a missing key is ``KeyError``, a key of the wrong
+type ``TypeError``, an integer that does not fit ``OverflowError``.
+
+All of them can be pickled, so that they cross process boundaries whole.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pylibbpf.explain import Explanation
+
+__all__ = [
+    "BpfError",
+    "BpfPermissionError",
+    "BtfError",
+    "ClosedError",
+    "ElfError",
+    "Error",
+    "NotSupportedError",
+    "VerifierError",
+]
+
+
+class Error(Exception):
+    """Root of all errors of this library."""
+
+
+class BpfError(Error, OSError):
+    """The kernel or libbpf refused an operation.
+
+    ``errno`` is the positive error number, ``operation`` what was tried ("load", "map update",
+    "attach"), ``object`` the name of the program, map or file it was tried on, ``cause`` a
+    sentence in plain words where the cause is known, and ``log`` what libbpf and the kernel
+    wrote meanwhile.
+    """
+
+    def __init__(
+        self,
+        errno: int,
+        operation: str,
+        object: str | None = None,
+        cause: str | None = None,
+        *,
+        log: str = "",
+    ) -> None:
+        super().__init__(errno, os.strerror(errno))
+        self.operation = operation
+        self.object = object
+        self.cause = cause
+        self.log = log
+
+    def __str__(self) -> str:
+        what = f"{self.operation} {self.object!r}" if self.object else self.operation
+        number = self.errno or 0
+        text = f"{what}: {errno_text(number)}"
+        return f"{text}: {self.cause}" if self.cause else text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (
+            _rebuild,
+            (type(self), self.errno, self.operation, self.object, self.cause, self.log),
+        )
+
+
+class BpfPermissionError(BpfError, PermissionError):
+    """The kernel refused for want of privilege; the message says which one where that is known.
+
+    Its text says what the privilege probes showed: the missing capability, lockdown, a user
+    namespace, seccomp, or, when none of them explains the refusal, what was ruled out.
+    """
+
+
+class VerifierError(BpfError):
+    """The kernel's verifier refused a program.
+
+    ``log`` is the complete log of the verifier; ``explanation`` is the same as data (category,
+    instruction, C line, register history, hint), parsed when it is first asked for. The
+    message starts with the last meaningful line of the log.
+    """
+
+    @property
+    def explanation(self) -> Explanation:
+        from pylibbpf.explain import explain
+
+        return explain(self.log, errno=self.errno, program=self.object)
+
+    def __str__(self) -> str:
+        what = f"program {self.object!r}" if self.object else "program"
+        said = self.explanation
+        lines = [f"{said.message or errno_text(self.errno or 0)} ({what})"]
+        place = self.cause or said.place
+        if place:
+            lines.append(f"  at {place}")
+        if said.hint:
+            lines.append(f"  hint: {said.hint}")
+        return "\n".join(lines)
+
+
+class NotSupportedError(Error):
+    """This libbpf, this kernel or this engine lacks what was asked for."""
+
+
+class ElfError(Error, ValueError):
+    """The file is not an ELF object for BPF, or is damaged."""
+
+
+class BtfError(Error, ValueError):
+    """Type information (BTF) is damaged, missing, or describes what cannot exist."""
+
+
+class ClosedError(Error, ValueError):
+    """The object, map, link or ring was closed, or was opened by the parent of this process."""
+
+
+# Numbers that the kernel gives and the C library cannot name (include/linux/errno.h), and
+# libbpf's own (libbpf.h, enum libbpf_errno).
+_UNNAMED = {
+    524: ("ENOTSUPP", "Operation is not supported"),
+    4000: ("LIBBPF_ERRNO__LIBELF", "Something wrong in libelf"),
+    4001: ("LIBBPF_ERRNO__FORMAT", "BPF object format invalid"),
+    4002: ("LIBBPF_ERRNO__KVERSION", "'version' section incorrect or lost"),
+    4003: ("LIBBPF_ERRNO__ENDIAN", "Endian mismatch"),
+    4004: ("LIBBPF_ERRNO__INTERNAL", "Internal error in libbpf"),
+    4005: ("LIBBPF_ERRNO__RELOC", "Relocation failed"),
+    4006: ("LIBBPF_ERRNO__LOAD", "Failed to load program"),
+    4007: ("LIBBPF_ERRNO__VERIFY", "Kernel verifier blocks program loading"),
+    4008: ("LIBBPF_ERRNO__PROG2BIG", "Program too big"),
+    4009: ("LIBBPF_ERRNO__KVER", "Incorrect kernel version"),
+    4010: ("LIBBPF_ERRNO__PROGTYPE", "Kernel doesn't support this program type"),
+    4011: ("LIBBPF_ERRNO__WRNGPID", "Wrong pid in netlink message"),
+    4012: ("LIBBPF_ERRNO__INVSEQ", "Invalid netlink sequence"),
+    4013: ("LIBBPF_ERRNO__NLPARSE", "Incorrect netlink message parsing"),
+}
+
+
+def errno_text(number: int) -> str:
+    """Name and meaning of an error number: ``ENOENT (No such file or directory)``."""
+    import errno
+
+    if number in _UNNAMED:
+        name, meaning = _UNNAMED[number]
+    else:
+        name, meaning = errno.errorcode.get(number, f"errno {number}"), os.strerror(number)
+    return f"{name} ({meaning})"
+
+
+def _rebuild(
+    cls: type[BpfError],
+    errno: int,
+    operation: str,
+    object: str | None,
+    cause: str | None,
+    log: str,
+) -> BpfError:
+    return cls(errno, operation, object, cause, log=log)

@@ -1,0 +1,422 @@
+"""Opening, loading, attaching and closing a BPF object."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+from pylibbpf.engine.select import select
+from pylibbpf.errors import BpfError, ClosedError, Error
+from pylibbpf.link import Link
+from pylibbpf.loader.header import check_header
+from pylibbpf.map import Map, map_class, typed
+from pylibbpf.program import Program
+from pylibbpf.uapi.enums import MapType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from typing import Any, BinaryIO
+
+    from pylibbpf.btf.codec import Codec
+    from pylibbpf.btf.parse import Btf
+    from pylibbpf.engine.abc import Engine, LinkHandle, MapHandle
+    from pylibbpf.events import RecordType
+    from pylibbpf.globals import Globals
+    from pylibbpf.perfbuf import PerfBuffer
+    from pylibbpf.ringbuf import RingBuffer
+    from pylibbpf.stream import RecordStream
+
+__all__ = ["AttachError", "Attached", "Object", "open_object"]
+
+# Pages of each CPU's part of a perf buffer, unless the caller says otherwise: 256 KiB.
+_PERF_PAGES = 64
+
+
+def open_object(
+    source: str | bytes | bytearray | memoryview | os.PathLike[str] | BinaryIO,
+    *,
+    engine: str | Engine | None = None,
+    name: str | None = None,
+    pin_root_path: str | None = None,
+    kconfig: str | None = None,
+    btf_custom_path: str | None = None,
+) -> Object:
+    """Open a BPF object and give what is in it, to be edited, loaded and attached.
+
+    ``source`` is the path of an object file (``str`` or ``os.PathLike``), its contents
+    (``bytes``), or a binary file to read it from. Nothing is loaded yet, and no privilege is
+    needed.
+
+    ``engine`` is the name of an engine (``"kernel"``) or an engine; None takes the environment
+    variable ``PYLIBBPF_ENGINE``, or the kernel. ``name`` overrides the object's name, which the
+    kernel puts before the names of its global data maps (15 bytes at most are kept).
+    ``pin_root_path`` is the folder for maps that ask to be pinned by name (default
+    /sys/fs/bpf), ``kconfig`` text that overrides the kernel's configuration, and
+    ``btf_custom_path`` a BTF file to relocate against instead of this kernel's.
+
+    Raises:
+        ElfError: not an ELF object for BPF of this machine's byte order, or damaged.
+        BtfError: type information that is needed is missing or damaged.
+        NotSupportedError: no such engine, or no libbpf for it.
+        OSError: the file cannot be read.
+    """
+    if isinstance(source, str | os.PathLike):
+        path = os.fspath(source)
+        with open(path, "rb") as file:
+            data = file.read()
+        label = os.path.basename(path)
+    elif isinstance(source, bytes | bytearray | memoryview):
+        data, label = bytes(source), "object"
+    elif hasattr(source, "read"):
+        data = source.read()
+        if not isinstance(data, bytes):
+            raise TypeError("the object's file is not open in binary mode")
+        label = os.path.basename(str(getattr(source, "name", "object")))
+    else:
+        raise TypeError(
+            f"an object is a path, bytes or a binary file, not {type(source).__name__}"
+        )
+    check_header(data, label)
+    return Object(
+        data,
+        name or label.split(".")[0] or "object",
+        select(engine),
+        pin_root_path=pin_root_path,
+        kconfig=kconfig,
+        btf_custom_path=btf_custom_path,
+    )
+
+
+class Attached:
+    """What :meth:`Object.attach` did: ``links``, and ``failures`` by program name."""
+
+    __slots__ = ("failures", "links")
+
+    def __init__(self, links: list[Link], failures: dict[str, Error]) -> None:
+        self.links = links
+        self.failures = failures
+
+    def __repr__(self) -> str:
+        return f"<Attached {len(self.links)} links, {len(self.failures)} failures>"
+
+
+class AttachError(Error):
+    """``attach()`` failed; nothing stays attached. ``failures``: exception by program name."""
+
+    def __init__(self, failures: dict[str, Error]) -> None:
+        super().__init__(failures)
+        self.failures = failures
+
+    def __str__(self) -> str:
+        return "; ".join(str(each) for each in self.failures.values())
+
+
+class Object:
+    """A BPF object: its programs, maps and global variables.
+
+    Made by :func:`open_object`. Use it as a context manager, or call :meth:`close`: that
+    detaches all its links and gives back everything it holds in the kernel. An object that is
+    forgotten with programs attached warns (``ResourceWarning``).
+
+    Methods may be called from several threads.
+    """
+
+    def __init__(self, data: bytes, name: str, engine: Engine, **options: str | None) -> None:
+        self._closed = True  # until it is open: __del__ runs for a half-made object, too
+        self._data = data
+        self._links: dict[int, Link] = {}
+        self._streams: dict[str, RecordStream] = {}
+        self._globals: Globals | None = None
+        self._handle = engine.open(data, name, **options)
+        self._closed = False
+        self._parsed: Btf | None = None
+        self._loaded = False
+        self.name = name
+        """The object's name: that of its file, up to the first dot."""
+        self.engine = engine.name
+        """The name of the engine that holds it."""
+        self._programs = {each.name: Program(self, each) for each in self._handle.programs}
+        self._maps = {each.name: map_class(each.type)(self, each) for each in self._handle.maps}
+
+    # ---- what is in it
+
+    @property
+    def programs(self) -> Mapping[str, Program]:
+        """Programs by name."""
+        return _Named("program", self._programs)
+
+    @property
+    def maps(self) -> Mapping[str, Map]:
+        """Maps by name; those of global data by section (``.bss``)."""
+        return _Named("map", self._maps)
+
+    @property
+    def globals(self) -> Globals:
+        """Global variables by name, as typed values; see :class:`Globals`."""
+        if self._globals is None:
+            from pylibbpf.globals import Globals
+
+            self._globals = Globals(self)
+        return self._globals
+
+    def map(self, name: str) -> Any:
+        """The map of that name, as a collection of typed keys and values.
+
+        Raises:
+            KeyError: there is none.
+            NotSupportedError: its type has no such entries.
+        """
+        return typed(self.maps[name])
+
+    # ---- life
+
+    @property
+    def loaded(self) -> bool:
+        """True after :meth:`load`."""
+        return self._loaded
+
+    @property
+    def closed(self) -> bool:
+        """True after :meth:`close`."""
+        return self._closed
+
+    def load(self) -> None:
+        """Make the maps and load the programs into the kernel.
+
+        Privileges: CAP_BPF; CAP_PERFMON for tracing programs, CAP_NET_ADMIN for networking ones.
+        After a failure the object can only be closed.
+
+        Raises:
+            VerifierError: the kernel's verifier refused a program.
+            BpfPermissionError: a privilege is missing; the text says which, where a probe shows it.
+            BpfError: the kernel or libbpf refused something else.
+        """
+        self._check()
+        if self._loaded:
+            raise BpfError(22, "load", self.name, "the object is loaded already")
+        self._handle.load()
+        self._loaded = True
+
+    def attach(self, *, strict: bool = True, skip: Collection[str] = ()) -> Attached:
+        """Attach every program whose SEC() says to what, and put struct_ops maps to use.
+
+        Left out are programs with ``autoload`` or ``autoattach`` off (``SEC("?...")`` starts so),
+        those whose SEC() names no target, and the names in ``skip``.
+
+        With ``strict``, a failure detaches what this call attached and raises with all failures.
+        Without, what worked stays, and the failures are returned.
+
+        Raises:
+            AttachError: something could not be attached; ``failures`` has each one.
+        """
+        self._check()
+        links: list[Link] = []
+        failures: dict[str, Error] = {}
+        wanted: list[Program | Map] = [
+            program
+            for program in self._programs.values()
+            if program.autoload and program.autoattach and program.attaches_itself
+        ]
+        wanted += [each for each in self._maps.values() if each.type == MapType.STRUCT_OPS]
+        for each in wanted:
+            if each.name in skip:
+                continue
+            try:
+                links.append(each.attach())
+            except ClosedError:
+                raise
+            except Error as error:
+                failures[each.name] = error
+        if failures and strict:
+            for link in reversed(links):
+                link.close()
+            if len(failures) == 1:
+                (only,) = failures.values()
+                raise only
+            raise AttachError(failures)
+        return Attached(links, failures)
+
+    def close(self) -> None:
+        """Detach every link, end every stream, unload. A second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        for stream in list(self._streams.values()):
+            stream.close()
+        self._handle.close()
+        self._links.clear()
+
+    def __enter__(self) -> Object:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not self._closed:
+            if self._loaded:
+                warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=1)
+            self.close()
+
+    # ---- streams of records
+
+    def ringbuf(
+        self,
+        name: str,
+        type: str | None = None,
+        *,
+        raw: Collection[str] = (),
+        timeout: float | None = None,
+    ) -> RingBuffer:
+        """The records of a ring buffer map, decoded; see :class:`RingBuffer`.
+
+        ``type`` names the C type of the records (``"struct event"``) where the object does not
+        say it itself; ``raw`` names fields to give as bytes. ``timeout``: seconds without a
+        record after which iteration ends. Linux 5.8.
+
+        Raises:
+            KeyError: no such map.
+            TypeError: it is no ring buffer.
+            ValueError: no such type, or the ring is being read already.
+        """
+        from pylibbpf.ringbuf import RingBuffer
+
+        self._stream_wanted(name, MapType.RINGBUF, "ring buffer")
+        kind = self.record_type(name, type, raw=raw)
+        source = self._maps[name]._handle.open_ring()
+        stream = RingBuffer(self, name, source, kind, timeout)
+        self._streams[name] = stream
+        return stream
+
+    def perfbuf(
+        self,
+        name: str,
+        type: str | None = None,
+        *,
+        raw: Collection[str] = (),
+        timeout: float | None = None,
+        pages: int = _PERF_PAGES,
+    ) -> PerfBuffer:
+        """The records of a perf event array, decoded; see :class:`PerfBuffer`.
+
+        ``pages`` is the room for each CPU, in memory pages, a power of two. The rest is as for
+        :meth:`ringbuf`.
+        """
+        from pylibbpf.perfbuf import PerfBuffer
+
+        self._stream_wanted(name, MapType.PERF_EVENT_ARRAY, "perf buffer")
+        kind = self.record_type(name, type, raw=raw)
+        source = self._maps[name]._handle.open_perf(pages)
+        stream = PerfBuffer(self, name, source, kind, timeout)
+        self._streams[name] = stream
+        return stream
+
+    def record_type(
+        self, name: str, type: str | None = None, *, raw: Collection[str] = ()
+    ) -> RecordType:
+        """How records of the ring or perf buffer ``name`` are decoded, and by which rule.
+
+        The rules, in turn: what the caller says (``type``), what the map's definition says (our
+        macro ``pylibbpf_record``), DWARF where the object still has it, the one BTF struct of
+        the size that the programs send, else bytes.
+        """
+        from pylibbpf.events import record_type
+
+        self.maps[name]
+        return record_type(
+            name,
+            user=type,
+            btf=self._btf,
+            calls=self._output_calls(),
+            elf=lambda: self._data,
+            raw=raw,
+        )
+
+    def _stream_wanted(self, name: str, kind: MapType, what: str) -> None:
+        self._check()
+        found = self.maps[name]
+        if found.type != kind:
+            raise TypeError(f"map {name!r} is no {what}, but {found!r}")
+        if not self._loaded:
+            raise BpfError(9, f"open {what}", name, "the object is not loaded yet")
+        if name in self._streams:
+            raise ValueError(f"{what} {name!r} is being read already; close that reader first")
+
+    def _output_calls(self) -> list[Any]:
+        """Where the loaded programs send records, from their relocated instructions."""
+        from pylibbpf.isa.calls import output_calls
+        from pylibbpf.isa.insn import decode
+
+        by_fd = {each.fd: each.name for each in self._handle.maps if _has_fd(each)}
+        calls = []
+        for program in self._handle.programs:
+            insns = decode(program.instructions())
+            # BPF_LD | BPF_IMM | BPF_DW with src_reg BPF_PSEUDO_MAP_FD: imm is a descriptor.
+            references = {
+                index: by_fd[insn.imm]
+                for index, insn in enumerate(insns)
+                if insn.code == 0x18 and insn.src == 1 and insn.imm in by_fd
+            }
+            calls += output_calls(insns, references)
+        return calls
+
+    # ---- for the other files of the façade
+
+    @property
+    def _btf(self) -> Btf | None:
+        if self._parsed is None:
+            data = self._handle.btf()
+            if data is None:
+                return None
+            from pylibbpf.btf.parse import Btf
+
+            self._parsed = Btf(data)
+        return self._parsed
+
+    def _codec(self, type_id: int) -> Codec | None:
+        """The codec of a BTF type; None for type 0, which is "none given"."""
+        btf = self._btf
+        if not type_id or btf is None:
+            return None
+        from pylibbpf.btf.codec import codec
+
+        return codec(btf, type_id)
+
+    def _handle_of(self, name: str) -> MapHandle:
+        return self._maps[name]._handle
+
+    def _add_link(self, handle: LinkHandle, name: str) -> Link:
+        link = Link(self, handle, name)
+        self._links[id(link)] = link
+        return link
+
+    def _check(self) -> None:
+        if self._closed:
+            raise ClosedError(f"object {self.name!r} is closed")
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "loaded" if self._loaded else "open"
+        return f"<Object {self.name!r}, {state}>"
+
+
+def _has_fd(handle: MapHandle) -> bool:
+    try:
+        return handle.fd >= 0
+    except BpfError:
+        return False
+
+
+class _Named(dict):  # type: ignore[type-arg]  # behaves as Mapping[str, Program | Map]
+    """A read-only view by name, whose KeyError names what is near."""
+
+    def __init__(self, what: str, entries: Mapping[str, Any]) -> None:
+        super().__init__(entries)
+        self._what = what
+
+    def __missing__(self, name: str) -> Any:
+        import difflib
+
+        near = difflib.get_close_matches(str(name), list(self), 3)
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        raise KeyError(f"the object has no {self._what} {name!r}{hint}")

@@ -1,0 +1,22 @@
+"""Perf buffers."""
+
+from __future__ import annotations
+
+from pylibbpf.stream import RecordStream
+
+__all__ = ["PerfBuffer"]
+
+
+class PerfBuffer(RecordStream):
+    """The records of a BPF_MAP_TYPE_PERF_EVENT_ARRAY map: ``obj.perfbuf("events")``.
+
+    One buffer for each CPU: records of one CPU come in order, those of several CPUs do not.
+    The kernel pads records to 4 modulo 8 bytes; what follows the record's type is ignored.
+    """
+
+    _kind = "perf buffer"
+
+    @property
+    def lost(self) -> int:
+        """Records that the kernel could not store, since the buffer was opened."""
+        return self._lost

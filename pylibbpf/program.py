@@ -1,0 +1,130 @@
+"""Programs of an object."""
+
+from __future__ import annotations
+
+from pylibbpf.link import Link
+from pylibbpf.uapi.enums import AttachType, ProgType, named
+from pylibbpf.uapi.sections import attaches_itself
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pylibbpf.engine.abc import ProgramHandle, RunResult
+    from pylibbpf.object import Object
+
+__all__ = ["Program"]
+
+
+class Program:
+    """One program of an object: ``obj.programs["name"]``.
+
+    ``type``, ``expected_attach_type``, ``autoload``, ``autoattach`` and ``flags`` can be set
+    until the object is loaded; later the kernel's refusal is raised as ``BpfError``.
+    """
+
+    def __init__(self, owner: Object, handle: ProgramHandle) -> None:
+        self._owner = owner
+        self._handle = handle
+        self.name = handle.name
+        """The C function's name."""
+        self.section = handle.section
+        """The SEC() name, without a leading ``?``."""
+
+    @property
+    def type(self) -> int:
+        """What kind of program it is: a :class:`ProgType`, a plain int if it has no name."""
+        return named(ProgType, self._handle.type)
+
+    @type.setter
+    def type(self, value: int) -> None:
+        self._handle.type = value
+
+    @property
+    def expected_attach_type(self) -> int:
+        """An :class:`AttachType` that the kernel checks the program for at load."""
+        return named(AttachType, self._handle.expected_attach_type)
+
+    @expected_attach_type.setter
+    def expected_attach_type(self, value: int) -> None:
+        self._handle.expected_attach_type = value
+
+    @property
+    def autoload(self) -> bool:
+        """Whether the object's load loads it. False at first for ``SEC("?...")``."""
+        return self._handle.autoload
+
+    @autoload.setter
+    def autoload(self, value: bool) -> None:
+        self._handle.autoload = value
+
+    @property
+    def autoattach(self) -> bool:
+        """Whether the object's ``attach()`` attaches it. Can be set at any time."""
+        return self._handle.autoattach
+
+    @autoattach.setter
+    def autoattach(self, value: bool) -> None:
+        self._handle.autoattach = value
+
+    @property
+    def flags(self) -> int:
+        """BPF_F_* flags of BPF_PROG_LOAD, such as BPF_F_SLEEPABLE."""
+        return self._handle.flags
+
+    @flags.setter
+    def flags(self, value: int) -> None:
+        self._handle.flags = value
+
+    @property
+    def attaches_itself(self) -> bool:
+        """True where the SEC() name says what to attach to."""
+        return attaches_itself(self.section)
+
+    @property
+    def fd(self) -> int:
+        """The loaded program's descriptor, owned by the object.
+
+        Raises:
+            BpfError: it is not loaded.
+        """
+        return self._handle.fd
+
+    def instructions(self) -> bytes:
+        """The program's instructions, 8 bytes each, in this machine's byte order.
+
+        As in the file before load; after it relocated, with the subprograms appended.
+        """
+        return self._handle.instructions()
+
+    def attach(self) -> Link:
+        """Attach to what the SEC() name says.
+
+        Privileges: those of the program's type (tracing: CAP_PERFMON and CAP_BPF). The link
+        closes with the object.
+
+        Raises:
+            BpfError: the kernel or libbpf refused; EOPNOTSUPP where SEC() names no target.
+        """
+        return self._owner._add_link(self._handle.attach(), self.name)
+
+    def test_run(
+        self,
+        data: bytes | None = None,
+        ctx: bytes | None = None,
+        *,
+        repeat: int = 0,
+        flags: int = 0,
+        cpu: int = 0,
+    ) -> RunResult:
+        """Run it once (or ``repeat`` times) with BPF_PROG_TEST_RUN.
+
+        ``data`` is the packet of a networking program, ``ctx`` its context; raw_tp and syscall
+        programs take ``ctx`` only. The result has ``retval``, ``data_out``, ``ctx_out`` and
+        ``duration_ns`` (nanoseconds a run, where the kernel measures it).
+
+        Raises:
+            BpfError: ENOTSUPP for types that cannot be run so (tracepoints, kprobes).
+        """
+        return self._handle.test_run(data, ctx, repeat, flags, cpu)
+
+    def __repr__(self) -> str:
+        return f"<Program {self.name!r} SEC({self.section!r})>"

@@ -1,0 +1,1 @@
+"""Tables of facts about the kernel's BPF interface, each with its source."""
