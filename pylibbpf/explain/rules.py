@@ -1,25 +1,16 @@
-"""Turn the log of a rejected BPF program into data.
+"""What a complaint of the verifier means: the kinds of mistakes, and a table of sentences.
 
-The kernel's verifier explains itself in a text made for its own authors. :func:`explain` finds in
-it the sentence that matters, the instruction and the C line it is about, where the offending value
-came from, what kind of mistake it is, and says in plain words what usually mends it.
-
-What is known of the text lives in two tables: ``_LINES`` (what a line is) and ``_RULES`` (what a
-complaint means). The wording is that of kernel/bpf/verifier.c, btf.c and log.c from 5.10 to 6.18,
-and of libbpf, which rewrites the end of the log for what it poisoned itself.
-
-Needs no privilege and no kernel; not loaded before something was rejected.
+The sentences are those of kernel/bpf/verifier.c, btf.c and log.c from 5.10 to 6.18, and of libbpf,
+which rewrites the end of the log for what it poisoned itself.
 """
 
 from __future__ import annotations
 
 import enum
-import errno as _errno
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-__all__ = ["Category", "Explanation", "SourceLine", "ValueChange", "explain"]
+__all__ = ["Category", "judge"]
 
 
 class Category(enum.StrEnum):
@@ -70,472 +61,21 @@ class Category(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class SourceLine:
-    """A line of C. ``file`` and ``line`` are known from kernel 6.8 on; else empty and None."""
-
-    text: str
-    file: str = ""
-    line: int | None = None
-
-    def __str__(self) -> str:
-        where = f"{self.file}:{self.line}" if self.file else ""
-        return f"{where}: {self.text}" if where and self.text else where or self.text
-
-
-@dataclass(frozen=True, slots=True)
-class ValueChange:
-    """One step in the life of the offending value.
-
-    ``place`` is where it was held: a register (``R6``) or a stack slot (``fp-16``). ``state`` is
-    what the verifier knew of it after the instruction, as the log has it ("" where it says
-    nothing).
-    """
-
-    insn: int
-    text: str
-    place: str
-    state: str
-    source: SourceLine | None = None
-
-    def __str__(self) -> str:
-        known = f"  {self.place} = {self.state}" if self.state else ""
-        return f"{self.insn}: {self.text}{known}"
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why a program was rejected.
-
-    ``message`` is the verifier's last meaningful line and ``details`` the lines of the same
-    complaint that come before it. ``insn`` is the kernel's instruction index (both halves of a
-    64-bit load count), ``register`` the register complained about, and ``history`` the changes of
-    its value on the rejected path, oldest first, followed through moves and the stack.
-    Everything the log does not tell is empty or None.
-    """
-
-    message: str = ""
-    category: Category = Category.UNKNOWN
-    hint: str = ""
-    insn: int | None = None
-    insn_text: str = ""
-    register: str | None = None
-    history: tuple[ValueChange, ...] = ()
-    source: SourceLine | None = None
-    function: str | None = None
-    details: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    program: str | None = None
-    errno: int | None = None
-
-    @property
-    def place(self) -> str:
-        """Where it happened, on one line: ``prog.bpf.c:12: x = *p; (instruction 7: r1 = ...)``."""
-        if self.insn is None:
-            return str(self.source or "")
-        code = f"instruction {self.insn}" + (f": {self.insn_text}" if self.insn_text else "")
-        return f"{self.source} ({code})" if self.source else code
-
-    def text(self) -> str:
-        """Everything on several lines, for people."""
-        said = self.message or "the verifier gave no reason"
-        lines = [f"{self.program}: {said}" if self.program else said]
-        lines += [f"  {detail}" for detail in self.details]
-        if self.place:
-            lines.append(f"  at {self.place}")
-        if self.function:
-            lines.append(f"  in {self.function}()")
-        lines.append(f"  category: {self.category}")
-        if self.history:
-            lines.append(f"  history of {self.register or 'the value'}:")
-            lines += [f"    {change}" for change in self.history]
-        if self.hint:
-            lines.append(f"  hint: {self.hint}")
-        return "\n".join(lines)
-
-
-def explain(log: str, *, errno: int | None = None, program: str | None = None) -> Explanation:
-    """Explain a rejection from the verifier's log. Never raises, whatever the text."""
-    reading = _read(log)
-    complaint = reading.complaint or reading.said_by_libbpf
-    if not complaint:
-        return _without_complaint(reading, errno, program)
-    category, hint, groups = _judge(complaint)
-    step = reading.failing_step(groups)
-    register = _register(complaint, step, category)
-    return Explanation(
-        message=complaint[-1],
-        category=category,
-        hint=hint,
-        insn=step.insn if step else None,
-        insn_text=step.text if step else "",
-        register=register,
-        history=tuple(_history(reading, step, register, groups)),
-        source=step.source if step else None,
-        function=reading.function,
-        details=tuple(complaint[:-1]),
-        notes=tuple(reading.notes),
-        program=program,
-        errno=errno,
-    )
-
-
-# --------------------------------------------------------------------------------------------
-# Reading: what each line of the log is.
-
-# A log can have hundreds of megabytes; its end holds the rejected path.
-_TAIL = 4 << 20
-_HISTORY = 24  # steps: more is no explanation
-
-_STATE = r"(?:frame\d+:)?\s*(?:R\d+|fp-\d+)(?:_[a-zA-Z]+)?=.*"
-_INSN = re.compile(
-    r"\s*(?P<insn>\d+): \((?P<code>[0-9a-f]{2})\) (?P<text>.*?)"
-    rf"(?:\s+; ?(?P<state>\s*{_STATE})| (?P<next>\d+): (?P<jumped>{_STATE}))?$"
-)
-_LIBBPF = re.compile(r"libbpf: (?:prog '[^']*': )?")
-_LIBBPF_FRAME = re.compile(
-    r"-- (?:BEGIN|END) .*LOG --|BPF program load failed|failed to load(?: object|:)|"
-    r"Error loading .*retrying|failed to load BPF skeleton|elf: skipping|sec '.*': found|"
-    r"permission error while running as root"
-)
-
-
-class _Line(enum.Enum):
-    """What a line that is not an instruction can be."""
-
-    NOISE = enum.auto()
-    SOURCE = enum.auto()
-    BRANCH = enum.auto()
-    FRAME = enum.auto()
-    ENTRY = enum.auto()
-    PHASE = enum.auto()
-    NOTE = enum.auto()
-    POISON = enum.auto()
-
-
-_LINES: tuple[tuple[_Line, re.Pattern[str]], ...] = tuple(
-    (kind, re.compile(pattern))
-    for kind, pattern in (
-        (_Line.NOISE, r"\s*$"),
-        (_Line.NOISE, r"processed \d+ insns|verification time \d+|stack depth [\d+]+$"),
-        (_Line.NOISE, r".*max_states_per_insn \d+|-- (?:BEGIN|END) .*LOG --|func#\d+ @\d+"),
-        (_Line.NOISE, r"(?:\d+: )*mark_precise:|.*parent (?:didn't have|already had) regs="),
-        (
-            _Line.NOISE,
-            r"mark_reg_\w+\(regs|force_precise:|CO-RE relocating .*found target candidate",
-        ),
-        (_Line.NOISE, r"propagating [rf]|frame \d+: propagating|last_idx \d+ first_idx \d+|regs="),
-        (_Line.NOISE, r"Live regs before insn:|\s*\d+: [.\d]{10,} \(|\d+: safe$"),
-        (_Line.NOISE, r"from \d+ to \d+(?: \(speculative execution\))?: safe$"),
-        (_Line.NOISE, r"(?:cur|old) state:|subprog#?\d+ .*(?:live|stack)|stack use/def|SCC "),
-        (_Line.SOURCE, r";\s?(?P<source>.*)$"),
-        (
-            _Line.BRANCH,
-            r"from (?P<start>\d+) to (?P<insn>\d+)(?: \(speculative execution\))?:(?P<state>.*)$",
-        ),
-        (_Line.FRAME, r"(?P<frame>caller|callee|returning from callee|to caller at \d+):$"),
-        (_Line.ENTRY, rf"(?P<insn>\d+):\s*(?P<state>{_STATE})$"),
-        (_Line.ENTRY, rf"\s+(?P<state>{_STATE})$"),
-        (_Line.PHASE, r"Validating (?P<function>\w+)\(\) func#\d+"),
-        (_Line.POISON, r"(?P<insn>\d+): (?P<text><invalid [^>]+>)"),
-        (_Line.NOTE, r"Func#\d+ \('.*'\) is (?:global and assumed valid|safe for any args)"),
-        (_Line.NOTE, r"func '.*' arg\d+ has btf_id \d+ type|marking pointer arg\d+ as scalar"),
-        (_Line.NOTE, r"REG INVARIANTS VIOLATION|Cannot find btf of tracepoint template"),
-        (_Line.NOTE, r"Global function \w+\(\) doesn't return scalar\. Only those"),
-        (_Line.NOTE, r"arg#\d+ reference type\('.*'\) size cannot be determined"),
-    )
-)
-_FILE = re.compile(r"(?P<text>.*?)\s*@ (?P<file>[^@]+):(?P<line>\d+)$")
-_VALUE = re.compile(
-    r"(?:^|\s)(?P<place>R\d+|fp-\d+)(?:_[a-zA-Z]+)?=(?P<value>.*?)"
-    r"(?=\s+(?:R\d+|fp-\d+)(?:_[a-zA-Z]+)?=|\s+refs=|\s+(?:async_)?cb\b|\s*$)"
-)
-_FRAME_NUMBER = re.compile(r"\s*frame(\d+):")
-
-
-@dataclass(slots=True)
-class _Step:
-    """An instruction that the verifier walked through, or (``walked`` False) a state alone."""
-
-    insn: int
-    text: str
-    source: SourceLine | None
-    frame: int
-    state: dict[str, str] = field(default_factory=dict)
-    walked: bool = True
-    enters: bool = False  # the state is that at the start of a called function
-
-
-@dataclass(slots=True)
-class _Reading:
-    steps: list[_Step] = field(default_factory=list)
-    complaint: list[str] = field(default_factory=list)
-    said_by_libbpf: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    source: SourceLine | None = None
-    function: str | None = None
-    frame: int = 0
-    insns: bool = False
-    entering: bool = False
-    at: int = 0  # instruction of the newest state: what a complaint without instruction is about
-
-    def failing_step(self, groups: dict[str, str]) -> _Step | None:
-        """Find the instruction complained about: the one named, else the last one walked."""
-        last = next((step for step in reversed(self.steps) if step.walked), None)
-        if "insn" not in groups:
-            return last
-        return self.step_at(int(groups["insn"])) or _Step(int(groups["insn"]), "", None, 0)
-
-    def step_at(self, insn: int) -> _Step | None:
-        found = (step for step in reversed(self.steps) if step.walked and step.insn == insn)
-        return next(found, None)
-
-
-def _read(log: str) -> _Reading:
-    reading = _Reading()
-    for line in log[-_TAIL:].replace("\0", "").split("\n"):
-        _read_line(reading, line.rstrip())
-    if not reading.complaint and not reading.insns and reading.notes:
-        # What is a remark before the first instruction is the reason when nothing follows it.
-        reading.complaint.append(reading.notes.pop())
-    return reading
-
-
-def _read_line(reading: _Reading, line: str) -> None:
-    prefix = _LIBBPF.match(line)
-    if prefix:
-        rest = line[prefix.end() :]
-        if rest and not _LIBBPF_FRAME.match(rest):
-            reading.said_by_libbpf.append(rest)
-        return
-    insn = _INSN.match(line)
-    if insn:
-        _read_insn(reading, insn)
-        return
-    for kind, pattern in _LINES:
-        found = pattern.match(line)
-        if found:
-            _READERS[kind](reading, found)
-            return
-    reading.complaint.append(line.strip())
-
-
-def _read_insn(reading: _Reading, found: re.Match[str]) -> None:
-    reading.insns = True
-    reading.complaint.clear()  # lines between instructions were remarks
-    step = _Step(int(found["insn"]), found["text"].strip(), reading.source, reading.frame)
-    reading.steps.append(step)
-    reading.at = step.insn
-    state = found["state"] or found["jumped"]
-    if state is None:
-        return
-    frame = _frame_of(state)
-    if frame == reading.frame:
-        step.state = _values(state)
-    else:  # a callback: the instruction was in one frame, the state is that of the next
-        reading.frame = frame
-        entry = _Step(step.insn, "call", step.source, frame, _values(state), False, enters=True)
-        reading.steps.append(entry)
-
-
-def _read_state(reading: _Reading, found: re.Match[str]) -> None:
-    groups = found.groupdict()
-    reading.frame = _frame_of(groups["state"])
-    if groups.get("insn"):
-        reading.at = int(groups["insn"])
-    label = f"from {groups['start']} to {groups['insn']}" if "start" in groups else "start"
-    step = _Step(reading.at, label, reading.source, reading.frame, _values(groups["state"]), False)
-    step.enters = reading.entering
-    reading.entering = False
-    reading.steps.append(step)
-
-
-def _read_branch(reading: _Reading, found: re.Match[str]) -> None:
-    # With log level 2 other paths stand between the branch and its other side: take them out.
-    start = int(found["start"])
-    for index in range(len(reading.steps) - 1, -1, -1):
-        if reading.steps[index].insn == start and reading.steps[index].walked:
-            del reading.steps[index + 1 :]
-            break
-    reading.complaint.clear()
-    _read_state(reading, found)
-
-
-def _read_source(reading: _Reading, found: re.Match[str]) -> None:
-    placed = _FILE.match(found["source"])
-    if placed:
-        reading.source = SourceLine(placed["text"], placed["file"], int(placed["line"]))
-    else:
-        reading.source = SourceLine(found["source"].strip())
-
-
-def _read_frame(reading: _Reading, found: re.Match[str]) -> None:
-    reading.entering = found["frame"] == "callee"
-
-
-def _read_phase(reading: _Reading, found: re.Match[str]) -> None:
-    reading.function = found["function"]
-    reading.frame = 0
-    reading.steps.clear()
-    reading.complaint.clear()
-
-
-def _read_note(reading: _Reading, found: re.Match[str]) -> None:
-    reading.notes.append(found.string.strip())
-
-
-def _read_poison(reading: _Reading, found: re.Match[str]) -> None:
-    step = _Step(int(found["insn"]), found["text"], reading.source, reading.frame)
-    reading.complaint.clear()
-    reading.steps.append(step)
-    reading.complaint.append(found["text"])
-
-
-def _skip(reading: _Reading, found: re.Match[str]) -> None:
-    pass
-
-
-_READERS: dict[_Line, Callable[[_Reading, re.Match[str]], None]] = {
-    _Line.NOISE: _skip,
-    _Line.SOURCE: _read_source,
-    _Line.BRANCH: _read_branch,
-    _Line.FRAME: _read_frame,
-    _Line.ENTRY: _read_state,
-    _Line.PHASE: _read_phase,
-    _Line.NOTE: _read_note,
-    _Line.POISON: _read_poison,
-}
-
-
-def _frame_of(state: str) -> int:
-    found = _FRAME_NUMBER.match(state)
-    return int(found[1]) if found else 0
-
-
-def _values(state: str) -> dict[str, str]:
-    return {found["place"]: found["value"] for found in _VALUE.finditer(state)}
-
-
-# --------------------------------------------------------------------------------------------
-# The value: which register, and where its content came from.
-
-_NAMED_REGISTER = re.compile(r"\bR(\d+)\b")
-_NAMED_ARGUMENT = re.compile(  # the text counts from 1 for helpers, from 0 for kernel functions
-    r"helper arg(?P<one>\d)|arg ?#(?P<zero>\d)|trusted arg(?P<zero2>\d)"
-)
-_BASE_REGISTER = re.compile(r"\*\([us]\d+ \*\)\(r(\d+)")
-_TARGET_REGISTER = re.compile(r"[rw](\d+) [^ ]*= ")
-_ABOUT_A_TARGET = {Category.POINTER_ARITHMETIC, Category.POINTER_LEAK}
-
-
-def _register(complaint: list[str], step: _Step | None, category: Category) -> str | None:
-    for line in reversed(complaint):
-        if found := _NAMED_REGISTER.search(line):
-            return f"R{found[1]}"
-    for line in reversed(complaint):
-        if found := _NAMED_ARGUMENT.search(line):
-            number = found["one"] or str(int(found["zero"] or found["zero2"]) + 1)
-            return f"R{number}"
-    if step is None:
-        return None
-    if found := _BASE_REGISTER.search(step.text):
-        return f"R{found[1]}"
-    if category in _ABOUT_A_TARGET and (found := _TARGET_REGISTER.match(step.text)):
-        return f"R{found[1]}"
-    return None
-
-
-_MOVE = re.compile(r"[rw](?P<to>\d+) = (?:\([us]\d+\) ?)?[rw](?P<start>\d+)$")
-_FILL = re.compile(r"[rw](?P<to>\d+) = \*\([us]\d+ \*\)\(r10 (?P<slot>[+-]\d+)\)$")
-_SPILL = re.compile(r"\*\([us]\d+ \*\)\(r10 (?P<slot>[+-]\d+)\) = (?:[rw](?P<start>\d+)|-?\w+)$")
-_ALU = re.compile(r"[rw](?P<to>\d+) (?:[^\s=<>!]+|<<|>>|s>>)= ")
-_SET = re.compile(r"[rw](?P<to>\d+) = ")
-
-
-def _origin(text: str) -> tuple[str, str | None] | None:
-    """Tell (place written, place it came from or None when made here), or None: wrote nothing.
-
-    A change in place (``r1 += 4``) comes from the place itself.
-    """
-    if found := _MOVE.match(text):
-        return f"R{found['to']}", f"R{found['start']}"
-    if found := _FILL.match(text):
-        return f"R{found['to']}", f"fp{found['slot']}"
-    if found := _SPILL.match(text):
-        return f"fp{found['slot']}", f"R{found['start']}" if found["start"] else None
-    if found := _ALU.match(text):
-        return f"R{found['to']}", f"R{found['to']}"
-    if found := _SET.match(text):
-        return f"R{found['to']}", None
-    if text.startswith("call "):
-        return "R0", None
-    return None
-
-
-def _history(
-    reading: _Reading, failing: _Step | None, register: str | None, groups: dict[str, str]
-) -> Iterator[ValueChange]:
-    acquired = reading.step_at(int(groups["origin"])) if "origin" in groups else None
-    if acquired:
-        state = acquired.state.get("R0", "")
-        yield ValueChange(acquired.insn, acquired.text, "R0", state, acquired.source)
-    elif register and failing and failing in reading.steps:
-        changes = _trace(reading.steps, failing, register)
-        shown = ""
-        for change, wrote in reversed(changes):
-            if wrote or change.state != shown:
-                yield change
-            shown = change.state
-
-
-def _trace(steps: list[_Step], failing: _Step, register: str) -> list[tuple[ValueChange, bool]]:
-    """Follow a value back from where it failed; newest first, with whether it was written there."""
-    place, frame = register, failing.frame
-    changes: list[tuple[ValueChange, bool]] = []
-    end = max(index for index, step in enumerate(steps) if step is failing)
-    for step in reversed(steps[:end]):
-        if len(changes) >= _HISTORY:
-            break
-        if step.frame != frame:
-            continue
-        if step.enters:  # arguments come from the caller's registers, nothing else does
-            if place not in _ARGUMENTS or not frame:
-                break
-            frame -= 1
-            continue
-        origin = _origin(step.text) if step.walked else None
-        wrote = origin is not None and origin[0] == place
-        if wrote or place in step.state:
-            state = step.state.get(place, "")
-            change = ValueChange(step.insn, step.text, place, state, step.source)
-            changes.append((change, wrote))
-        if wrote:
-            assert origin is not None
-            if origin[1] is None:
-                break
-            place = origin[1]
-    return changes
-
-
-_ARGUMENTS = frozenset(("R1", "R2", "R3", "R4", "R5"))
-
-
-# --------------------------------------------------------------------------------------------
-# Judging: what a complaint means. The first rule that matches wins, trying the last line of the
-# complaint first; a rule marked ``weak`` (text that only completes another line) yields to any
-# other. Groups: ``insn`` names the instruction, ``origin`` the one where the value was made; a hint
-# may use the others.
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
+class Rule:
     category: Category
     pattern: re.Pattern[str]
     hint: str
     weak: bool = False
 
 
-def _rules(category: Category, *rows: tuple[str, str], weak: bool = False) -> tuple[_Rule, ...]:
-    return tuple(_Rule(category, re.compile(pattern), hint, weak) for pattern, hint in rows)
+def _on(pattern: str, hint: str) -> tuple[re.Pattern[str], str]:
+    return re.compile(pattern), hint
+
+
+def _rules(
+    category: Category, *rows: tuple[re.Pattern[str], str], weak: bool = False
+) -> tuple[Rule, ...]:
+    return tuple(Rule(category, pattern, hint, weak) for pattern, hint in rows)
 
 
 _C = Category
@@ -545,10 +85,10 @@ _BOUNDS = (
     " on the very variable used, and it must be unsigned"
 )
 
-_RULES: tuple[_Rule, ...] = (
+RULES: tuple[Rule, ...] = (
     *_rules(
         _C.KERNEL_BUG,
-        (
+        _on(
             r"verifier (?:internal error|bug|BUG)|^BUG|internal bug|misconfigured|Verifier bug|"
             r"REG INVARIANTS VIOLATION|BPF_PTR_POISON|(?:invalid|unknown) return type \d+ of func|"
             r"not eliminated in verifier pass|Please fix kernel",
@@ -557,7 +97,7 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.PRIVILEGE,
-        (
+        _on(
             r"prohibited for !root|Spectre v1|could not be pushed for speculative verification|"
             r"pointer arithmetic with it|tried to \w+ beyond pointer bounds",
             "this is refused without CAP_PERFMON (with it the kernel trusts the program not to"
@@ -567,7 +107,7 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.JIT,
-        (
+        _on(
             r"JIT (?:is required|doesn't|does not)|JITed",
             "this needs the kernel's JIT compiler (sysctl net.core.bpf_jit_enable=1), and one for"
             " this machine that supports it",
@@ -575,7 +115,7 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.MAP_USE,
-        (
+        _on(
             r"progs? cannot use bpf_\S+ yet|bpf_struct_ops map cannot|"
             r"only one cgroup storage|Only one arena|offload device mismatch|"
             r"cannot update sockmap in this context|callback function not allowed for map|"
@@ -585,52 +125,52 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.SPECIAL_FIELD,
-        (
+        _on(
             r"cannot be accessed (?:directly by load/store|indirectly by helper)",
             "this field of the map value belongs to the kernel: only its helpers may touch it",
         ),
     ),
     *_rules(
         _C.CORE_RELOCATION,
-        (
+        _on(
             r"failed to resolve CO-RE relocation (?P<relo><\w+> .*)",
             "the running kernel has nothing that matches {relo}; guard the access with"
             " bpf_core_field_exists() / bpf_core_type_exists(), or describe the other layout in a"
             " second struct (name___suffix)",
         ),
-        (
+        _on(
             r"<invalid CO-RE relocation>|unknown#195896080|relo #\d+: .*(?:no matching|failed to)|"
             r"target candidate search failed|relo #\d+: bad type id",
             "the running kernel has no such type, field or enum value; guard the access with"
             " bpf_core_field_exists() / bpf_core_type_exists() / bpf_core_enum_value_exists()",
         ),
-        (
+        _on(
             r"Invalid core_relo\[|nonzero tailing record in core_relo",
             "the object's CO-RE records are damaged: compile it again",
         ),
     ),
     *_rules(
         _C.MISSING_OBJECT,
-        (
+        _on(
             r"BPF map '(?P<map>[^']*)' is referenced but wasn't created|<invalid BPF map ref",
             "the program uses a map that was not created: leave its autocreate on, or switch this"
             " program's autoload off",
         ),
-        (
+        _on(
             r"kfunc '(?P<kfunc>[^']*)' is referenced but wasn't resolved|<invalid kfunc call>|"
             r"extern \(func ksym\) '(?P<ksym>[^']*)': (?:not found|.*incompatible)",
             "this kernel does not export that kernel function (too old, not configured, or another"
             " signature); declare it __weak and test it with bpf_ksym_exists()",
         ),
-        (
+        _on(
             r"unknown#200[12]\d{6}",
             "the program uses a map or a kernel function that libbpf left out",
         ),
-        (
+        _on(
             r"extern (?:\(var ksym\) |\(kcfg\) )?'(?P<extern>[^']*)'.*(?:not found|failed|isn't)",
             "this kernel has no such symbol or configuration value; declare it __weak",
         ),
-        (
+        _on(
             r"fd -?\d+ is not pointing to valid bpf_map|fd_idx without fd_array",
             "the instruction names a map by a descriptor that is none: load the object through a"
             " loader that creates its maps first",
@@ -638,38 +178,35 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.NULL_POINTER,
-        (
+        _on(
             r"invalid mem access '(?P<kind>\w*_?or_null_?\w*)'",
             "the pointer may be NULL (a map lookup may find nothing, a reservation may fail): "
             + _CHECK_NULL,
         ),
-        (
-            r"type=(?P<kind>\S*or_null\S*) *expected=",
-            "the argument may be NULL: " + _CHECK_NULL,
-        ),
-        (
+        _on(r"type=(?P<kind>\S*or_null\S*) *expected=", "the argument may be NULL: " + _CHECK_NULL),
+        _on(
             r"pointer arithmetic on \S+ prohibited, null-check it first",
             "the pointer may be NULL: " + _CHECK_NULL + ", before adding to it",
         ),
-        (
+        _on(
             r"Possibly NULL pointer passed to|(?:is expected to be|must be|should be) non-NULL|"
             r"arg#?\d+ .*(?:maybe|may be) NULL",
             "the argument may be NULL: " + _CHECK_NULL,
         ),
-        (
+        _on(
             r"leads to invalid memory access when NULL|NULL pointer dereference",
             "the pointer may be NULL: " + _CHECK_NULL,
         ),
     ),
     *_rules(
         _C.PACKET_BOUNDS,
-        (
+        _on(
             r"invalid access to packet|offset is outside of the packet|out of the packet",
             "the packet may be shorter: compare with data_end first, as in"
             " `if ((void *)(hdr + 1) > data_end) return ...;`, and read both pointers again"
             " after any helper that may change the packet",
         ),
-        (
+        _on(
             r"helper access to the packet is not allowed",
             "this helper may not read packet memory directly in this program type: copy the bytes"
             " to the stack first",
@@ -677,43 +214,37 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.MAP_VALUE_BOUNDS,
-        (
+        _on(
             r"invalid access to map value(?: pointer)?, value_size=(?P<size>\d+) off=(?P<off>-?\d+)"
             r" size=(?P<n>\d+)",
             "{n} bytes at offset {off} do not fit into a value of {size} bytes; " + _BOUNDS,
         ),
-        (
-            r"invalid access to map value",
-            "the access lies outside the map's value; " + _BOUNDS,
-        ),
-        (
-            r"invalid access to map key",
-            "the access lies outside the map's key",
-        ),
+        _on(r"invalid access to map value", "the access lies outside the map's value; " + _BOUNDS),
+        _on(r"invalid access to map key", "the access lies outside the map's key"),
     ),
     *_rules(
         _C.UNINITIALISED,
-        (
+        _on(
             r"^R0 !read_ok",
             "the function can end without setting its return value (R0): return a value on every"
             " path; a call may also have clobbered it",
         ),
-        (
+        _on(
             r"^R(?P<number>\d+) !read_ok",
             "R{number} holds nothing on this path: a variable is used before it is set, an"
             " argument is missing, or a call clobbered it (calls destroy R0 to R5)",
         ),
-        (
+        _on(
             r"^R(?P<number>\d+) is invalid|^R\d+ has no value",
             "the instruction names a register that does not exist (there are R0 to R10)",
         ),
-        (
+        _on(
             r"(?:invalid|uninit)(?: indirect)?(?: access to)?(?: read from)? stack "
             r"(?:R\d+ )?(?:off|var_off) \S+\+\d+ size \d+",
             "part of the memory on the stack was never written (padding of a struct counts): set"
             " it to zero as a whole, e.g. `struct key k = {{}};` or __builtin_memset",
         ),
-        (
+        _on(
             r"invalid indirect read from stack|invalid read from stack off -?\d+\+|"
             r"uninit stack in range of var-offset",
             "part of the memory on the stack was never written (padding of a struct counts): set"
@@ -722,14 +253,14 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.STACK_BOUNDS,
-        (
+        _on(
             r"invalid (?:zero-sized )?(?:indirect )?(?:access|read|write)?(?: from| to)? ?stack"
             r"(?: type)? ?R\d+ (?:off|var_off)|invalid stack off=|"
             r"invalid(?: read from| write to)? stack R\d+ off=",
             "the access lies outside the stack frame (512 bytes, below R10) or outside the"
             " variable: check size and index",
         ),
-        (
+        _on(
             r"invalid (?:unbounded )?variable-offset|variable offset stack pointer|"
             r"variable stack (?:access|read|write)|(?:var-offset|variable-offset)",
             "an array on the stack is indexed by a value whose range is not known: " + _BOUNDS,
@@ -737,26 +268,26 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.STACK_SIZE,
-        (
+        _on(
             r"combined stack size of \d+ calls is (?P<size>\d+)|"
             r"stack size (?:of subprog \d+ is )?(?P<size2>\d+)|"
             r"tail_calls are not allowed when call stack of previous frames is",
             "functions that call each other share 512 bytes of stack (256 with tail calls): move"
             " large variables into a per-CPU array map, or make fewer nested calls",
         ),
-        (
+        _on(
             r"Looks like the BPF stack limit|stack depth \d+ exceeds",
             "a function may use 512 bytes of stack: move large variables into a per-CPU array map",
         ),
     ),
     *_rules(
         _C.PRIVILEGE,
-        (
+        _on(
             r"allowed (?:only )?(?:to|for) CAP_\w+|CAP_\w+(?: and CAP_\w+)? (?:is|are) required|"
             r"require[sd]? CAP_\w+|capability",
             "the process lacks the capability named in the message",
         ),
-        (
+        _on(
             r"pointer comparison prohibited|attempt to corrupt spilled pointer|"
             r"tail_call abusing map_ptr|leaking pointer from stack",
             "this is refused without CAP_PERFMON: run with CAP_BPF and CAP_PERFMON",
@@ -764,27 +295,27 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.POINTER_LEAK,
-        (
+        _on(
             r"leaks addr as return value",
             "a kernel address would be returned (refused without CAP_PERFMON): return a number",
         ),
-        (
+        _on(
             r"leaks addr into|partial copy of pointer|sign-extension part of pointer",
             "a kernel address would get into memory that others can read: store a number, or what"
             " the pointer points to",
         ),
-        (
+        _on(
             r"cannot return stack pointer to the caller",
             "a function may not return the address of its own variable",
         ),
-        (
+        _on(
             r"cannot spill pointers to stack into stack frame of the caller",
             "a function may not store the address of its own variable in its caller's frame",
         ),
     ),
     *_rules(
         _C.GPL_ONLY,
-        (
+        _on(
             r"non-GPL compatible program|GPL[- ]restricted|must have a GPL compatible license",
             'declare the licence: char LICENSE[] SEC("license") = "GPL"; (this function is only'
             " for programs under a licence compatible with the GPL)",
@@ -792,7 +323,7 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.SLEEPABLE,
-        (
+        _on(
             r"program must be sleepable|can only be sleepable|might sleep in a non-sleepable|"
             r"sleepable (?:helper|kfunc)|is sleepable within|helper call might sleep|"
             r"is not sleepable|programs can be sleepable|Sleepable programs can only use|"
@@ -803,31 +334,31 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.HELPER,
-        (
+        _on(
             r"^invalid func (?P<func>\S+#\d+)",
             "this kernel has no helper with that number: it is too old for the program",
         ),
-        (
+        _on(
             r"unknown func (?P<func>\S+)",
             "the helper {func} does not exist in this kernel, or not for this program type: look at"
             " the program's SEC(), and at the kernel version that brought the helper",
         ),
-        (
+        _on(
             r"program of this type cannot use helper (?P<func>\S+)",
             "the helper {func} exists, but not for this program type: use another one or another"
             " SEC()",
         ),
-        (
+        _on(
             r"func \S+ supported only for|func \S+ not supported for program type|"
             r"func \S+ is not supported|helper call is not allowed in probe|"
             r"BPF_LD_\[ABS\|IND\] instructions not allowed for this program type",
             "this is not offered to this program type (or the place where it is attached)",
         ),
-        (
+        _on(
             r"calling kernel function (?P<func>\S+) is not allowed",
             "the kernel function {func} is not open to this program type: use another SEC()",
         ),
-        (
+        _on(
             r"kernel btf_id \d+ is not a|cannot find address for kernel function|"
             r"failed to find BTF for kernel function|does not have a valid func_proto|"
             r"too many different (?:kernel function calls|module BTFs)|"
@@ -835,36 +366,36 @@ _RULES: tuple[_Rule, ...] = (
             r"negative offset disallowed for kernel module|address of kernel function",
             "the call of a kernel function cannot be resolved in this kernel or its modules",
         ),
-        (
+        _on(
             r"bpf_timer cannot be used for PREEMPT_RT|_wq cannot be used",
             "this kernel's configuration does not offer it",
         ),
     ),
     *_rules(
         _C.RETURN_VALUE,
-        (
+        _on(
             r"should have been in (?P<range>[\[(].*[\])])",
             "on this path the function returns something outside {range}, which is all that this"
             " hook accepts: look at its allowed return codes",
         ),
-        (
+        _on(
             r"(?:At (?:program|subprogram|callback|async callback) (?:exit|return)|In async"
             r" callback).*is not a (?:known|scalar) value|^R0 not a scalar value",
             "the function must return a number on every path, not a pointer",
         ),
-        (
+        _on(
             r"that attach to void LSM hooks can't modify return value",
             "this hook has no return value to change: do not call bpf_set_retval in it",
         ),
     ),
     *_rules(
         _C.REFERENCE_LEAK,
-        (
+        _on(
             r"Unreleased reference id=\d+ alloc_insn=(?P<origin>\d+)",
             "what was acquired at instruction {origin} is not given back on this path: release,"
             " submit or discard it before every return (error paths too)",
         ),
-        (
+        _on(
             r"cannot be mixed with socket references|[Uu]nreleased (?:dynptr|reference)",
             "something acquired (a socket, a ring buffer record, a task) is not given back on"
             " this path: release, submit or discard it before every return",
@@ -872,26 +403,26 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.LOCK,
-        (
+        _on(
             r"(?:bpf_local_irq_restore|bpf_preempt_enable|bpf_rcu_read_unlock|bpf_spin_unlock)"
             r"(?:\(s\))?.* (?:is|are) missing",
             "a critical section is left open on this path: close it before every return",
         ),
-        (
+        _on(
             r"(?:function calls|global function calls) are not allowed (?:while|with)",
             "no calls while a lock is held or preemption is off (a static function may do)",
         ),
-        (
+        _on(
             r"cannot be used inside bpf_\w+-ed region",
             "a critical section is still open here: close it (unlock) before",
         ),
-        (
+        _on(
             r"bpf_(?:res_)?spin_(?:un)?lock|Locking two|held lock and object|"
             r"_lock has to be|'struct bpf_\w*spin_lock'|spin_\{lock",
             "a lock is taken and given back once, on the same value, on every path, and nothing"
             " else may touch it",
         ),
-        (
+        _on(
             r"rcu (?:read )?(?:un)?lock|rcu_read_(?:un)?lock|rcu read|preemption|"
             r"restore irq|irq (?:flag|state|save)|IRQ",
             "critical sections must be closed in the reverse order and on every path",
@@ -899,7 +430,7 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.REFERENCE,
-        (
+        _on(
             r"must be referenced|reference has not been acquired|expects refcounted|"
             r"is an unacquired reference|must be (?:referenced|trusted)|must be a rcu pointer|"
             r"allocated object must be referenced|neither owning or non-owning|non-owning ref|"
@@ -908,12 +439,12 @@ _RULES: tuple[_Rule, ...] = (
             "only a pointer that an acquiring function returned (and that was not released yet,"
             " nor changed) may be passed here",
         ),
-        (
+        _on(
             r"expected (?:pointer to )?(?:allocated object|an allocated)|"
             r"allocated object|bpf_(?:percpu_)?obj_(?:new|drop)|refcount",
             "pass the pointer that bpf_obj_new() returned, as it is",
         ),
-        (
+        _on(
             r"rbtree|list_(?:head|node)|rb_(?:root|node)|graph (?:root|node)|"
             r"operation on \S+ expects arg#1|arg#1 offset=",
             "nodes go only into the list or tree their type was declared for (__contains), under"
@@ -922,7 +453,7 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.DYNPTR,
-        (
+        _on(
             r"dynptr|cannot pass in \w+ at an offset|has to be at a constant offset",
             "a dynptr lives on the stack, is made by one function (bpf_dynptr_from_*,"
             " bpf_ringbuf_reserve_dynptr), is not copied, overwritten or used after release",
@@ -930,7 +461,7 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.ITERATOR,
-        (
+        _on(
             r"iter_\w+ as arg|iterator on stack|valid iter pointer|css_task_iter is only|"
             r"iter_\w+ reference|expected an RCU CS when using",
             "an iterator is made by its _new function, advanced by _next until NULL and always"
@@ -939,12 +470,12 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.SPECIAL_FIELD,
-        (
+        _on(
             r"kptr",
             "a kernel pointer in a map value is read, stored and exchanged only as a whole"
             " (bpf_kptr_xchg), with its own type",
         ),
-        (
+        _on(
             r"has no valid bpf_|has to have BTF in order to use|doesn't point to 'struct bpf_\w+'|"
             r"doesn't have constant offset|has to be at the constant offset|pointer in R1 map_uid|"
             r"doesn't match map pointer|bpf_timer|bpf_wq|not found at offset=",
@@ -954,61 +485,61 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.CONTEXT_ACCESS,
-        (
+        _on(
             r"invalid bpf_context access off=(?P<off>-?\d+) size=(?P<n>\d+)",
             "{n} bytes at offset {off} of the context are not open to this program type (or not"
             " for writing, or not in this width): look at the context struct and the SEC()",
         ),
-        (
+        _on(
             r"(?:dereference of modified|negative offset|variable) ctx|"
             r"(?:negative offset|dereference of modified|variable) \S+ (?:ptr|access)",
             "the pointer must be used as it was given, with constant offsets only: the compiler"
             " moved it; read the field into a variable first (volatile, or barrier_var)",
         ),
-        (
+        _on(
             r"invalid access to flow keys|invalid (?:sock|sock_common|tcp_sock|xdp_sock|\w*sock\w*)"
             r" access off=|cannot be narrow",
             "this field cannot be read at that offset or in that width",
         ),
-        (
+        _on(
             r"func '.*' (?:offset \d+ is not multiple|doesn't have \d+-th|size \d+ must be 8|"
             r"arg\d+ .*has type)|invalid btf_id for context argument",
             "the hook's function has no such argument, or not of this type: compare the program's"
             " signature with the kernel's function",
         ),
-        (
+        _on(
             r"struct \S+ doesn't have field at offset|access beyond (?:struct|the end of member)|"
             r"cannot access ptr member|is not a struct$|direct access to .* is disallowed|"
             r"field \S+ doesn't have size",
             "the kernel's struct has no such field there: compile against this kernel's types, or"
             " with CO-RE (preserve_access_index)",
         ),
-        (
+        _on(
             r"at the time of BPF_LD_ABS\|IND R6 != pointer to skb",
             "legacy packet loads need the context in R6",
         ),
     ),
     *_rules(
         _C.READ_ONLY,
-        (
+        _on(
             r"(?:write into|read from) map forbidden",
             "the map was made read-only or write-only for programs (BPF_F_RDONLY_PROG,"
             " BPF_F_WRONLY_PROG, frozen .rodata)",
         ),
-        (
+        _on(
             r"cannot write into|only read (?:from .* )?is supported|may write into memory|"
             r"write to change key|frame pointer is read only|does not allow writes to packet|"
             r"BPF_ATOMIC stores into|cannot be written",
             "this memory may only be read (or not written in this way) by this program",
         ),
-        (
+        _on(
             r"is ptr_\S+ access (?:user|percpu) memory",
             "use bpf_probe_read_user() (user memory) or bpf_per_cpu_ptr() (per-CPU memory)",
         ),
     ),
     *_rules(
         _C.MISALIGNED,
-        (
+        _on(
             r"misaligned (?:\w+ )?access",
             "the access is not aligned to its size: change the layout, or read byte by byte"
             " (__builtin_memcpy)",
@@ -1016,17 +547,17 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.ARGUMENT_TYPE,
-        (
+        _on(
             r"type=(?P<kind>inv|scalar) *expected=(?P<wanted>.*)",
             "a number is passed where the function wants a pointer ({wanted}); the verifier has"
             " lost track of it if it went through memory or arithmetic: read memory of the kernel"
             " or of a process by bpf_probe_read_kernel() or _user()",
         ),
-        (
+        _on(
             r"type=(?P<kind>\S+) *expected=(?P<wanted>.*)",
             "the function wants {wanted} here, but gets {kind}",
         ),
-        (
+        _on(
             r"is of type \S+ but \S+ is expected|expected pointer to (?:ctx|stack|func|scalar)|"
             r"arg#?\d+ expect|kernel function \S+ args#\d+|must be a known constant|"
             r"is not a known constant|is not a const(?:ant address)?|isn't map pointer|"
@@ -1045,20 +576,17 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.UNBOUNDED,
-        (
+        _on(
             r"min value is negative, either use unsigned",
             "the size may be negative for all the verifier knows: make the variable unsigned, or"
             " check that it is at least 0",
         ),
-        (
+        _on(
             r"invalid zero-sized read",
             "the size may be 0, which this function does not take: check that it is at least 1",
         ),
-        (
-            r"unbounded memory access",
-            "the size or index has no upper limit here: " + _BOUNDS,
-        ),
-        (
+        _on(r"unbounded memory access", "the size or index has no upper limit here: " + _BOUNDS),
+        _on(
             r"math between \S+ pointer and register with unbounded|"
             r"(?:smin|umin|unbounded) .*pointer",
             "what is added to the pointer has no known range: " + _BOUNDS,
@@ -1066,16 +594,16 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.POINTER_ARITHMETIC,
-        (
+        _on(
             r"math between (?P<kind>\S+) pointer and|pointer offset -?\d+ is not allowed|"
             r"makes \S+ pointer be out of bounds",
             "the result would lie far outside the memory pointed to: check the number first",
         ),
-        (
+        _on(
             r"32-bit pointer arithmetic prohibited",
             "pointers are calculated in 64 bits: cast the number to __u64 before adding it",
         ),
-        (
+        _on(
             r"pointer arithmetic|pointer [-+|&^*/%<>]+=? pointer prohibited|"
             r"tried to subtract pointer|subtraction from stack pointer|bitwise operator|"
             r"pointer \S+ pointer prohibited",
@@ -1085,50 +613,50 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.MEMORY_ACCESS,
-        (
+        _on(
             r"invalid mem access '(?P<kind>inv|scalar)'",
             "the verifier sees a number here, not a pointer: read memory of the kernel or of a"
             " process by bpf_probe_read_kernel() or _user() (BPF_CORE_READ); or a map lookup's"
             " pointer went through memory or arithmetic where the verifier lost it",
         ),
-        (
+        _on(
             r"invalid mem access '(?P<kind>map_ptr|ptr_to_map)'",
             "a map is used as if it were memory: look the element up first (bpf_map_lookup_elem)",
         ),
-        (
+        _on(
             r"invalid mem access '(?P<kind>[^']*)'",
             "memory cannot be read or written through a pointer of kind '{kind}'",
         ),
-        (
+        _on(
             r"is ptr_\S+ invalid|is \S+ invalid negative access|invalid (?:variable )?buffer|"
             r"invalid \S+ (?:buffer )?access|map_ptr access not supported",
             "the access lies outside what the pointer points to",
         ),
-        (
+        _on(
             r"same insn cannot be used with different pointers",
             "two branches meet in one load or store with pointers of different kinds (the"
             " compiler merged them): keep them apart with barrier_var() or asm volatile",
         ),
-        (
+        _on(
             r"invalid size of register (?:fill|spill)",
             "a pointer on the stack is stored and read as 8 whole bytes",
         ),
     ),
     *_rules(
         _C.OUT_OF_BOUNDS,
-        (
+        _on(
             r"invalid access to memory, mem_size=(?P<size>\d+) off=(?P<off>-?\d+) size=(?P<n>\d+)",
             "{n} bytes at offset {off} do not fit into {size} bytes of memory; " + _BOUNDS,
         ),
     ),
     *_rules(
         _C.LOOP,
-        (
+        _on(
             r"infinite loop detected at insn (?P<insn>\d+)",
             "the loop can come back to the same state: let its counter change on every round, or"
             " use bpf_for() / bpf_loop()",
         ),
-        (
+        _on(
             r"back-edge from insn (?P<insn>\d+) to \d+",
             "the program jumps backwards, which this kernel or privilege level does not allow:"
             " unroll the loop (#pragma unroll), or use bpf_loop()",
@@ -1136,38 +664,38 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.TOO_COMPLEX,
-        (
+        _on(
             r"BPF program is too large|Processed \d+ insn",
             "the verifier followed more than a million instructions: bound loops lower, use"
             " bpf_loop() or bpf_for(), move parts into global functions (checked once), or into"
             " tail calls",
         ),
-        (
+        _on(
             r"sequence of \d+ jumps is too complex|too many (?:states|subprogs|subprograms)|"
             r"loop iteration limit|iteration limit reached",
             "too many branches are open at once: use fewer nested conditions, bpf_loop() or global"
             " functions",
         ),
-        (
+        _on(
             r"number of maps per program has reached|used maps|program too large",
             "the program uses more than the kernel allows in one program: split it",
         ),
     ),
     *_rules(
         _C.CALL_DEPTH,
-        (
+        _on(
             r"call stack of \d+ frames is too deep",
             "at most 8 functions may be nested: inline some",
         ),
     ),
     *_rules(
         _C.CONTROL_FLOW,
-        (
+        _on(
             r"unreachable insn (?P<insn>\d+)",
             "no path leads to this instruction, and unused code is refused: remove it (or a"
             " function that never returns stands before it)",
         ),
-        (
+        _on(
             r"jump out of range from insn (?P<insn>\d+) to|"
             r"jump into the middle of ldimm64 insn (?P<insn2>\d+)|"
             r"last insn is not an exit or jmp|invalid insn idx|call to invalid destination|"
@@ -1178,18 +706,17 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.MAP_USE,
-        (
+        _on(
             r"cannot pass map_type (?P<kind>\d+) into func (?P<func>\S+)",
             "the helper {func} does not work on this type of map",
         ),
-        (
-            r"direct value offset of \d+ is not allowed",
-            "the address lies outside the map's value",
+        _on(
+            r"direct value offset of \d+ is not allowed", "the address lies outside the map's value"
         ),
     ),
     *_rules(
         _C.CALLBACK,
-        (
+        _on(
             r"callback|exception cb|rbtree cb|bpf_throw",
             "the callback must be a static function with the arguments that the helper calls it"
             " with, and return 0 or 1",
@@ -1197,7 +724,7 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.GLOBAL_FUNCTION,
-        (
+        _on(
             r"doesn't return scalar|> \d+ args|"
             r"Arg#\d+ type .* in .* is not supported yet|Buggy compiler|"
             r"arg#\d+ type tag|invalid combination of tags|unsupported set of tags|"
@@ -1209,56 +736,55 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.ATTACH_TARGET,
-        (
+        _on(
             r"attach_btf_id \d+ is not a|attach_btf_id|must provide btf_id|"
             r"failed to find kernel BTF type ID of '(?P<target>[^']*)'",
             "the function or hook named in SEC() is not in this kernel's BTF: it may be inlined,"
             " renamed, static in a module that is not loaded, or not be a hook of this kind",
         ),
-        (
+        _on(
             r"is not modifiable|modify return codes|not allowed for fmod_ret|__noreturn",
             "this function does not accept that its return value is changed: use fentry or fexit",
         ),
-        (
+        _on(
             r"Subprog \S+ doesn't exist|Cannot (?:replace|extend|nest|recursively)|"
             r"Extension program|Only FENTRY|can only be attached|Can attach to only|"
             r"Target program bound|cannot attach to|FENTRY/FEXIT|matching BPF|"
             r"address of function \S+ cannot be found",
             "the target does not accept this kind of attachment",
         ),
-        (
+        _on(
             r"struct_ops|unsupported member|invalid member",
             "this kernel's struct has no such operation, or it cannot be implemented in BPF",
         ),
-        (
+        _on(
             r"The function \S+ (?:has|return|with|arg)|has malformed void|has \d+ args while|"
             r"doesn't match type|is not a global function|is not a pointer to context|"
             r"^arg\d+ (?:in )?\S+\(",
             "the program's signature does not fit the function it attaches to or replaces",
         ),
-        (
-            r"Syscall programs|Tracing programs",
-            "the program's type and flags do not go together",
+        _on(
+            r"Syscall programs|Tracing programs", "the program's type and flags do not go together"
         ),
     ),
     *_rules(
         _C.BTF,
-        (
+        _on(
             r"func_info|line_info|BTF section|func_proto|btf func|BTF of func#|"
             r"Global functions need valid BTF|Invalid type of function|without BTF",
             "the object's function or line records are missing or do not fit the code: compile"
             " with -g and do not strip .BTF and .BTF.ext",
         ),
-        (
+        _on(
             r"BTF is required|valid kernel BTF|missing BTF|CONFIG_DEBUG_INFO_BTF|vmlinux is malf|"
             r"in-kernel BTF|btf_vmlinux",
             "the running kernel offers no BTF (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF=y)",
         ),
-        (
+        _on(
             r"pseudo btf_id|invalid btf_id|btf_id|size of type '|BTF|magic$|kernel symbol '",
             "a type or symbol that the program names is not in the kernel's or the object's BTF",
         ),
-        (
+        _on(
             r"^\[\d+\] (?:INT|PTR|ARRAY|STRUCT|UNION|ENUM|FWD|TYPEDEF|VOLATILE|CONST|RESTRICT|"
             r"FUNC|FUNC_PROTO|VAR|DATASEC|FLOAT|DECL_TAG|TYPE_TAG|ENUM64|UNKN|Invalid) ?",
             "the kernel does not accept the object's BTF; it may be newer than this kernel"
@@ -1267,11 +793,11 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.INSTRUCTION,
-        (
+        _on(
             r"div by zero|invalid shift",
             "a division by the constant 0, or a shift wider than the register: mend the constant",
         ),
-        (
+        _on(
             r"uses reserved fields|unknown opcode|unknown insn class|invalid BPF_\w+|"
             r"BPF_ATOMIC uses|invalid atomic operand|invalid may_goto|invalid bpf_ld_imm64|"
             r"unrecognized bpf_ld_imm64|addr_space_cast|LD_IMM|cannot be mixed with|"
@@ -1282,7 +808,7 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.OUT_OF_BOUNDS,
-        (
+        _on(
             r"(?:min|max) value is outside of the allowed memory range|is outside of the",
             "the access may lie outside the memory pointed to: " + _BOUNDS,
         ),
@@ -1290,7 +816,7 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.REFERENCE_LEAK,
-        (
+        _on(
             r"would lead to (?:reference|dynptr memory) leak",
             "something acquired (a socket, a ring buffer record, a task) is not given back on"
             " this path: release, submit or discard it before every return",
@@ -1299,7 +825,7 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rules(
         _C.GLOBAL_FUNCTION,
-        (
+        _on(
             r"Caller passes invalid args into func#\d+ \('(?P<func>\w+)'\)",
             "{func}() is a global function: it gets only what its prototype promises; make it"
             " static to be checked together with its caller",
@@ -1309,11 +835,11 @@ _RULES: tuple[_Rule, ...] = (
 )
 
 
-def _judge(complaint: list[str]) -> tuple[Category, str, dict[str, str]]:
+def judge(complaint: list[str]) -> tuple[Category, str, dict[str, str]]:
     """Find category, hint and what the pattern caught."""
-    fallback: tuple[_Rule, re.Match[str]] | None = None
+    fallback: tuple[Rule, re.Match[str]] | None = None
     for line in reversed(complaint):
-        for rule in _RULES:
+        for rule in RULES:
             found = rule.pattern.search(line)
             if found is None:
                 continue
@@ -1326,7 +852,7 @@ def _judge(complaint: list[str]) -> tuple[Category, str, dict[str, str]]:
     return Category.UNKNOWN, "", {}
 
 
-def _verdict(rule: _Rule, found: re.Match[str]) -> tuple[Category, str, dict[str, str]]:
+def _verdict(rule: Rule, found: re.Match[str]) -> tuple[Category, str, dict[str, str]]:
     groups = {name.rstrip("2"): text for name, text in found.groupdict().items() if text}
     return rule.category, rule.hint.format_map(_Known(groups)), groups
 
@@ -1336,34 +862,3 @@ class _Known(dict[str, str]):
 
     def __missing__(self, name: str) -> str:
         return "it"
-
-
-# What an empty log means, by error number.
-_SILENT = {
-    _errno.ENOSPC: (
-        Category.LOG_CUT,
-        "the log buffer was too small for the whole log: load again with a larger one",
-    ),
-    _errno.E2BIG: (
-        Category.TOO_COMPLEX,
-        "the program has more instructions than the kernel takes (4096 without CAP_BPF, one"
-        " million with it)",
-    ),
-    _errno.EPERM: (Category.PRIVILEGE, "the kernel refused before it looked at the program"),
-}
-
-
-def _without_complaint(reading: _Reading, errno: int | None, program: str | None) -> Explanation:
-    category, hint = _SILENT.get(errno or 0, (Category.UNKNOWN, ""))
-    step = reading.failing_step({})
-    return Explanation(
-        category=category,
-        hint=hint,
-        insn=step.insn if step else None,
-        insn_text=step.text if step else "",
-        source=step.source if step else None,
-        function=reading.function,
-        notes=tuple(reading.notes),
-        program=program,
-        errno=errno,
-    )

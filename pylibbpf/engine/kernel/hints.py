@@ -1,0 +1,444 @@
+"""What an errno means for the operation that gave it.
+
+"E2BIG (Argument list too long)" for a map that is full helps nobody. Each row of the table says
+for which operation and errno it speaks, and what must be known of the case; the first row that
+fits wins, so particular rows stand before general ones. EPERM and EACCES are explained by
+:mod:`pylibbpf.engine.kernel.privileges` instead.
+
+Sources: kernel/bpf/ (syscall.c, hashtab.c, arraymap.c, ringbuf.c), kernel/events/core.c and
+net/core/dev.c of Linux 6.12, libbpf.c of 1.1 to 1.7. Loaded only when something has failed.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno as _e
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pylibbpf.uapi.enums import MapType, ProgType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["errno_hint"]
+
+ENOTSUPP = 524  # include/linux/errno.h: the kernel's own, unknown to the C library
+
+_Facts = Mapping[str, "Any"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Hint:
+    operation: frozenset[str]  # words that the operation must have
+    errnos: tuple[int, ...]
+    text: str  # names the facts that must be known
+    when: Callable[[_Facts], bool] | None = None
+
+    def fits(self, words: frozenset[str], errno: int, facts: _Facts) -> bool:
+        return (
+            errno in self.errnos
+            and self.operation <= words
+            and (self.when is None or self.when(facts))
+        )
+
+
+def errno_hint(operation: str, errno: int, **facts: Any) -> str | None:
+    """Say in plain words what the errno means here, or None where nothing better is known.
+
+    Useful facts: ``map_type``, ``max_entries``, ``key_size``, ``value_size``, ``flags``,
+    ``program_type``, ``section``, ``pages``. ``root`` stands in for ``/`` in tests.
+    """
+    words = frozenset(operation.lower().replace("_", " ").split())
+    known = _known(facts)
+    for row in _TABLE:
+        if row.fits(words, errno, known):
+            try:
+                return row.text.format_map(known)
+            except KeyError:  # a fact is not known: a more general row may do
+                continue
+    return None
+
+
+def _known(facts: _Facts) -> dict[str, Any]:
+    known = {name: value for name, value in facts.items() if value is not None}
+    for name, names in (("map_type", MapType), ("program_type", ProgType)):
+        if name in known:
+            known[name] = _name(known[name], names)
+    section = str(known.get("section", "")).removeprefix("?")
+    if section:
+        known["hook"], _, known["target"] = section.partition("/")
+    known.setdefault("page_size", os.sysconf("SC_PAGE_SIZE"))
+    known.setdefault("root", "/")
+    if "max_entries" in known:
+        known["last_index"] = known["max_entries"] - 1
+    return known
+
+
+def _name(kind: str | int, names: type[enum.IntEnum]) -> str:
+    if isinstance(kind, str):
+        return kind.lower().removeprefix("bpf_prog_type_").removeprefix("bpf_map_type_")
+    try:
+        return names(kind).name.lower()
+    except ValueError:
+        return str(kind)
+
+
+# --------------------------------------------------------------------------------------------
+# Conditions
+
+
+def _is(name: str, *values: str) -> Callable[[_Facts], bool]:
+    return lambda facts: facts.get(name) in values
+
+
+def _hook(*prefixes: str) -> Callable[[_Facts], bool]:
+    return lambda facts: str(facts.get("hook", "")).startswith(prefixes)
+
+
+def _lacks(hook: Callable[[_Facts], bool], *paths: str) -> Callable[[_Facts], bool]:
+    """The hook is of this kind, and none of the paths exists on this machine."""
+    return lambda facts: (
+        hook(facts) and not any(os.path.exists(os.path.join(facts["root"], path)) for path in paths)
+    )
+
+
+_ARRAYS = _is(
+    "map_type", "array", "percpu_array", "prog_array", "perf_event_array", "cgroup_array",
+    "array_of_maps", "devmap", "sockmap", "xskmap", "cpumap", "reuseport_sockarray",
+)  # fmt: skip
+_TRACEPOINT = _hook("tp", "tracepoint")
+_KPROBE = _hook("kprobe", "kretprobe", "ksyscall", "kretsyscall")
+_UPROBE = _hook("uprobe", "uretprobe", "usdt")
+_TRACEFS = ("sys/kernel/tracing/events", "sys/kernel/debug/tracing/events")
+_KPROBES = ("sys/bus/event_source/devices/kprobe",)
+
+
+# --------------------------------------------------------------------------------------------
+# The table
+
+
+def _on(
+    errnos: int | tuple[int, ...], text: str, when: Callable[[_Facts], bool] | None = None
+) -> Callable[[str], _Hint]:
+    numbers = (errnos,) if isinstance(errnos, int) else errnos
+    return lambda operation: _Hint(frozenset(operation.split()), numbers, text, when)
+
+
+def _rows(operation: str, *rows: Callable[[str], _Hint]) -> tuple[_Hint, ...]:
+    return tuple(row(operation) for row in rows)
+
+
+_UNSUPPORTED = (ENOTSUPP, _e.EOPNOTSUPP)
+
+_TABLE: tuple[_Hint, ...] = (
+    *_rows(
+        "map create",
+        _on(
+            _e.EINVAL,
+            "max_entries of a ring buffer is its size in bytes: a power of two and a multiple of"
+            " the page size ({page_size}), not {max_entries}",
+            _is("map_type", "ringbuf", "user_ringbuf"),
+        ),
+        _on(
+            _e.EINVAL,
+            "the ring buffer's max_entries must be a power of two and a multiple of the page size"
+            " ({page_size}), and it has neither key nor value",
+            _is("map_type", "ringbuf", "user_ringbuf"),
+        ),
+        _on(
+            _e.EINVAL,
+            "an LPM trie needs the flag BPF_F_NO_PREALLOC, and a key of 5 to 260 bytes that starts"
+            " with the prefix length",
+            _is("map_type", "lpm_trie"),
+        ),
+        _on(_e.EINVAL, "max_entries is 0", lambda facts: facts.get("max_entries") == 0),
+        _on(_e.EINVAL, "an array's key must have 4 bytes, not {key_size}", _ARRAYS),
+        _on(
+            _e.EINVAL,
+            "this kernel does not know maps of type {map_type}, or not with these sizes and flags",
+        ),
+        _on(_e.EINVAL, "this kernel does not know this map type, or not these sizes and flags"),
+        _on(
+            _e.E2BIG,
+            "the map is too large for the kernel: fewer entries ({max_entries}) or smaller values",
+        ),
+        _on(_e.E2BIG, "the map is too large for the kernel: fewer entries or smaller values"),
+        _on(
+            _e.ENOMEM,
+            "not enough memory (or the memory cgroup's limit) for a map of {max_entries} entries;"
+            " BPF_F_NO_PREALLOC lets a hash map grow as needed",
+        ),
+        _on(_e.ENOMEM, "not enough memory (or the memory cgroup's limit) for the map"),
+        _on(_UNSUPPORTED, "this kernel was built without maps of type {map_type}"),
+    ),
+    *_rows(
+        "map update",
+        _on(
+            _e.E2BIG,
+            "the index is past the end of the array (max_entries={max_entries}: 0 to {last_index})",
+            _ARRAYS,
+        ),
+        _on(
+            _e.E2BIG,
+            "the {map_type} is full (max_entries={max_entries})",
+            _is("map_type", "queue", "stack"),
+        ),
+        _on(_e.E2BIG, "the map is full (max_entries={max_entries})"),
+        _on(_e.E2BIG, "the map is full"),
+        _on(_e.ENOSPC, "the map is full (max_entries={max_entries})"),
+        _on(_e.ENOSPC, "the map is full"),
+        _on(
+            _e.EEXIST,
+            "the entries of an array always exist, so adding only new ones (BPF_NOEXIST) fails",
+            _ARRAYS,
+        ),
+        _on(_e.EEXIST, "the key exists already, and only a new one was to be added (BPF_NOEXIST)"),
+        _on(_e.ENOENT, "there is no such key, and only an existing one was to change (BPF_EXIST)"),
+        _on(
+            _e.EINVAL,
+            "the inner map differs from the template in type, sizes or flags (before kernel 5.10"
+            " in max_entries, too)",
+            _is("map_type", "array_of_maps", "hash_of_maps"),
+        ),
+        _on(
+            _e.EINVAL,
+            "the program's type (or its JIT or sleepable state) is not that of the programs"
+            " that already share this map",
+            _is("map_type", "prog_array"),
+        ),
+        _on(_e.EINVAL, "this type of map ({map_type}) does not take this key, value or flag"),
+        _on(
+            _e.EBADF,
+            "the value must be the descriptor of a map, program or perf event",
+            _is("map_type", "array_of_maps", "hash_of_maps", "prog_array", "perf_event_array"),
+        ),
+        _on(
+            _e.EOPNOTSUPP,
+            "the socket's protocol or state (not established) does not fit the map",
+            _is("map_type", "sockmap", "sockhash"),
+        ),
+        _on(
+            _e.EBUSY,
+            "the struct_ops is registered already, or its name is taken",
+            _is("map_type", "struct_ops"),
+        ),
+        _on(_e.EBUSY, "a program is changing the same bucket at this moment: try again"),
+        _on(_e.ENOMEM, "no memory for one more entry (or the memory cgroup's limit)"),
+        _on(_UNSUPPORTED, "maps of type {map_type} cannot be written from user space"),
+    ),
+    *_rows(
+        "map lookup batch",
+        _on(_e.ENOSPC, "the buffer is smaller than one bucket of the hash: ask for more at once"),
+    ),
+    *_rows(
+        "map delete",
+        _on(_e.EINVAL, "the entries of an array cannot be deleted: write zeros instead", _ARRAYS),
+        _on(_e.ENOENT, "there is no such key"),
+        _on(_e.EBUSY, "a program is changing the same bucket at this moment: try again"),
+        _on(_UNSUPPORTED, "nothing can be deleted from maps of type {map_type}"),
+    ),
+    *_rows(
+        "map lookup",
+        _on(_e.ENOENT, "there is no such key"),
+        _on(
+            _e.ENOSPC,
+            "the value size must be 8 for the lookup of a socket's cookie",
+            _is("map_type", "sockmap", "sockhash"),
+        ),
+        _on(_UNSUPPORTED, "maps of type {map_type} cannot be read like this from user space"),
+        _on(_e.EINVAL, "this type of map ({map_type}) does not take this flag"),
+    ),
+    *_rows(
+        "map pop",
+        _on(_e.ENOENT, "the {map_type} is empty"),
+    ),
+    *_rows(
+        "map iteration",
+        _on(_e.EBUSY, "programs change the map faster than it can be read"),
+        _on(_UNSUPPORTED, "maps of type {map_type} have no keys to go through"),
+    ),
+    *_rows(
+        "map freeze",
+        _on(_e.EBUSY, "the map is frozen already, or mapped writable into some process"),
+    ),
+    *_rows(
+        "map",
+        _on(_UNSUPPORTED, "maps of type {map_type} do not offer this (or this kernel is too old)"),
+        _on(_UNSUPPORTED, "this type of map does not offer this, or this kernel is too old"),
+    ),
+    *_rows(
+        "load",
+        _on(
+            _e.E2BIG,
+            "the program has more instructions than the kernel takes (4096 without CAP_BPF, one"
+            " million with it)",
+        ),
+        _on(_e.ENOSPC, "the verifier's log did not fit into its buffer"),
+        _on(_e.ESRCH, 'the kernel\'s BTF has no function or type of the name in SEC("{section}")'),
+        _on(_e.ESRCH, "a function or type that the object names is not in the kernel's BTF"),
+        _on(_e.ENOENT, "a kernel symbol, type, field or file that the object needs does not exist"),
+        _on(
+            _e.EINVAL,
+            "this kernel does not know programs of type {program_type}, or not with this"
+            " attach type",
+        ),
+        _on(
+            _e.EINVAL,
+            "this kernel does not know something in the object (program or attach type,"
+            " BTF kind, instruction)",
+        ),
+        _on(_e.ENOMEM, "not enough memory (or the memory cgroup's limit)"),
+        _on(_UNSUPPORTED, "this kernel, or its JIT, does not support what the program uses"),
+        _on(_e.EEXIST, "a map of the same pin path exists, but with another shape"),
+    ),
+    *_rows(
+        "attach",
+        _on(
+            _e.ENOENT,
+            "tracefs is not mounted: sudo mount -t tracefs tracefs /sys/kernel/tracing",
+            _lacks(_TRACEPOINT, *_TRACEFS),
+        ),
+        _on(
+            _e.ENOENT,
+            "this kernel has no tracepoint {target} (they are in /sys/kernel/tracing/events)",
+            _TRACEPOINT,
+        ),
+        _on(_e.ENOENT, "this kernel has no tracepoint {target}", _hook("raw_t")),
+        _on(
+            _e.ENOENT,
+            "this kernel was built without kprobes (CONFIG_KPROBES): use fentry or tracepoints",
+            _lacks(_KPROBE, *_KPROBES),
+        ),
+        _on(
+            (_e.ENOENT, _e.ESRCH),
+            "the kernel has no function {target} to probe (see /proc/kallsyms; the compiler may"
+            " have inlined it or given it a suffix such as .isra.0)",
+            _KPROBE,
+        ),
+        _on(_e.EINVAL, "the function {target} may not be probed (blacklisted or notrace)", _KPROBE),
+        _on(
+            (_e.ENOENT, _e.ESRCH),
+            "the file, or the function or probe in it, was not found: {target}",
+            _UPROBE,
+        ),
+        _on(
+            _e.EINVAL,
+            "the probe's offset is outside the file's code, or the kernel is too old for this hook",
+            _UPROBE,
+        ),
+        _on(_e.ESRCH, "there is no such process or kernel function"),
+        _on(
+            _UNSUPPORTED,
+            "the network driver has no native XDP for this program: use generic (skb) mode",
+            _hook("xdp"),
+        ),
+        _on(
+            (_e.EBUSY, _e.EEXIST),
+            "another XDP program is attached to the interface: detach it first, or replace it",
+            _hook("xdp"),
+        ),
+        _on(_e.ERANGE, "the interface's MTU or frame size is too large for XDP", _hook("xdp")),
+        _on(_e.EEXIST, "a program is attached there with the same handle and priority already"),
+        _on(_e.ENODEV, "there is no such network interface, or no such CPU"),
+        _on(_e.ENXIO, "there is no such network interface, or the CPU is offline"),
+        _on(
+            _e.E2BIG,
+            "too many programs are attached to this function or cgroup (the limit is 38 for a"
+            " function, 64 for a cgroup)",
+        ),
+        _on(_e.EBUSY, "something is attached there already, or the program itself is"),
+        _on(ENOTSUPP, "this kernel does not offer this hook"),
+        _on(
+            _e.EOPNOTSUPP,
+            'SEC("{section}") does not say where to attach, or this kernel does not offer the'
+            " hook (too old, or not built in)",
+        ),
+        _on(_e.EOPNOTSUPP, "this kernel or device does not offer the hook"),
+        _on(
+            _e.EINVAL,
+            'this kernel does not offer the hook of SEC("{section}") (too old?), or the program'
+            " does not fit it",
+        ),
+        _on(
+            _e.EINVAL, "this kernel does not offer the hook (too old?), or the program does not fit"
+        ),
+        _on(_e.ENOSPC, "all hardware counters of the CPU are in use", _hook("perf_event")),
+        _on(_e.ENOENT, 'what SEC("{section}") names does not exist in this kernel'),
+        _on(_e.EILSEQ, "the probe's offset is in the middle of an instruction"),
+    ),
+    *_rows(
+        "detach",
+        _on(_e.ENOENT, "nothing (or something else) is attached there by now"),
+        _on(_e.ENODEV, "the network interface is gone"),
+    ),
+    *_rows(
+        "test run",
+        _on(_UNSUPPORTED, "the kernel cannot run programs of type {program_type} for a test"),
+        _on(_UNSUPPORTED, "the kernel cannot run programs of this type for a test"),
+        _on(
+            _e.EINVAL,
+            "the data is too short (a network program needs at least an Ethernet header, 14 bytes),"
+            " too long for one page, or the context has the wrong size for this program type",
+        ),
+        _on(_e.ENOSPC, "the output does not fit into the buffer for it"),
+        _on(_e.EINTR, "a signal interrupted the run"),
+    ),
+    *_rows(
+        "ring buffer",
+        _on(_e.EINVAL, "the map is no ring buffer, or belongs to another kind of consumer"),
+        _on(_e.ENOMEM, "no memory to map the ring buffer"),
+    ),
+    *_rows(
+        "perf buffer",
+        _on(
+            _e.EINVAL,
+            "the number of pages per CPU must be a power of two, not {pages}",
+            lambda facts: _no_power_of_two(facts.get("pages")),
+        ),
+        _on(_e.EINVAL, "the map is no perf event array, or is smaller than the number of CPUs"),
+        _on(_e.ENOMEM, "no memory to map {pages} pages per CPU: use fewer"),
+        _on(_e.ENODEV, "a CPU went offline meanwhile"),
+    ),
+    *_rows(
+        "pin",
+        _on(_e.EEXIST, "something is pinned at that path already: unpin it, or reuse it"),
+        _on(_e.ENOENT, "the folder does not exist (make it below /sys/fs/bpf)"),
+        _on(_e.EINVAL, "the path is not on a BPF file system: sudo mount -t bpf bpffs /sys/fs/bpf"),
+    ),
+    *_rows(
+        "set",
+        _on(_e.EBUSY, "it cannot be changed once the object is loaded"),
+        _on(_e.EINVAL, "the kernel or libbpf does not take this value"),
+    ),
+    *_rows(
+        "open",
+        _on(_e.ENOENT, "there is no such file"),
+        _on(
+            _e.EINVAL,
+            "libbpf found something in the object that it does not know (a SEC() name or"
+            " map attribute that is newer than this libbpf?)",
+        ),
+    ),
+    *_rows(
+        "",
+        _on(
+            _e.EMFILE,
+            "too many open files: raise the limit (ulimit -n), every map, program and"
+            " link holds a descriptor",
+        ),
+        _on(_e.ENFILE, "the whole system has too many open files (sysctl fs.file-max)"),
+        _on(_e.ENOSYS, "this kernel was built without the system call bpf(2)"),
+        _on(_e.ENOMEM, "not enough memory (or the memory cgroup's limit)"),
+        _on(_e.EBADF, "the descriptor is closed, or is of another kind"),
+        _on(_e.EINTR, "a signal interrupted the call"),
+        _on(_e.EAGAIN, "the kernel is busy: try again"),
+        _on(ENOTSUPP, "the kernel does not offer this here"),
+    ),
+)
+
+
+def _no_power_of_two(number: object) -> bool:
+    return isinstance(number, int) and (number <= 0 or number & (number - 1) != 0)

@@ -1,0 +1,589 @@
+"""Why the kernel says EPERM or EACCES: look at what this process may do, and say what is missing.
+
+The kernel gives one number for many refusals. Each probe here looks at one possible reason and
+either shows it to be the cause, finds it possible, rules it out, or cannot tell. A cause is named
+only where a probe shows it.
+
+Which capability an operation needs is read from kernel/bpf/syscall.c (``bpf_prog_load``,
+``map_create``, ``bpf_prog_attach_check_attach_type``) of 5.8 and later; CAP_SYS_ADMIN stands for
+each of CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN there. No probe raises or changes anything. Loaded
+only when something was refused.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno as _errno
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pylibbpf.engine.kernel.host import Host
+from pylibbpf.uapi.enums import MapType, ProgType
+
+__all__ = ["Diagnosis", "Finding", "Host", "Verdict", "explain_eperm"]
+
+# What a program type needs besides CAP_BPF (is_perfmon_prog_type, is_net_admin_prog_type).
+_PROGRAM_NEEDS: dict[str, tuple[str, ...]] = {
+    "kprobe": ("PERFMON",),
+    "tracepoint": ("PERFMON",),
+    "perf_event": ("PERFMON",),
+    "raw_tracepoint": ("PERFMON",),
+    "raw_tracepoint_writable": ("PERFMON",),
+    "tracing": ("PERFMON",),
+    "lsm": ("PERFMON",),
+    "struct_ops": ("PERFMON",),
+    "ext": ("PERFMON", "NET_ADMIN"),
+    "sched_cls": ("NET_ADMIN",),
+    "sched_act": ("NET_ADMIN",),
+    "xdp": ("NET_ADMIN",),
+    "lwt_in": ("NET_ADMIN",),
+    "lwt_out": ("NET_ADMIN",),
+    "lwt_xmit": ("NET_ADMIN",),
+    "lwt_seg6local": ("NET_ADMIN",),
+    "sk_skb": ("NET_ADMIN",),
+    "sk_msg": ("NET_ADMIN",),
+    "flow_dissector": ("NET_ADMIN",),
+    "cgroup_device": ("NET_ADMIN",),
+    "cgroup_sock": ("NET_ADMIN",),
+    "cgroup_sock_addr": ("NET_ADMIN",),
+    "cgroup_sockopt": ("NET_ADMIN",),
+    "cgroup_sysctl": ("NET_ADMIN",),
+    "sock_ops": ("NET_ADMIN",),
+    "netfilter": ("NET_ADMIN",),
+}
+# An unprivileged process may load these, and make these maps, where the sysctl allows it.
+_OPEN_PROGRAMS = frozenset(("socket_filter", "cgroup_skb"))
+_OPEN_MAPS = frozenset(
+    (
+        *("hash", "percpu_hash", "hash_of_maps", "array", "percpu_array", "array_of_maps"),
+        *("prog_array", "perf_event_array", "cgroup_array", "ringbuf", "user_ringbuf"),
+        *("cgroup_storage", "percpu_cgroup_storage"),
+    )
+)
+_NETWORK_MAPS = frozenset(("sockmap", "sockhash", "devmap", "devmap_hash", "xskmap"))
+# Attached through perf_event_open(2); tracepoints and old-style probes also through tracefs.
+_PERF = frozenset(("kprobe", "tracepoint", "perf_event"))
+_NETLINK = frozenset(("xdp", "sched_cls", "sched_act"))
+
+# SEC() names to program types, as far as privileges differ (libbpf.c, section_defs).
+_SECTIONS = (
+    ("xdp", "xdp"),
+    ("tcx", "sched_cls"),
+    ("tc", "sched_cls"),
+    ("classifier", "sched_cls"),
+    ("action", "sched_act"),
+    ("netkit", "sched_cls"),
+    ("raw_t", "raw_tracepoint"),
+    ("tracepoint", "tracepoint"),
+    ("tp_btf", "tracing"),
+    ("tp", "tracepoint"),
+    ("kprobe", "kprobe"),
+    ("kretprobe", "kprobe"),
+    ("ksyscall", "kprobe"),
+    ("kretsyscall", "kprobe"),
+    ("uprobe", "kprobe"),
+    ("uretprobe", "kprobe"),
+    ("usdt", "kprobe"),
+    ("perf_event", "perf_event"),
+    ("f", "tracing"),  # fentry, fexit, fmod_ret, fsession; flow_dissector is matched whole
+    ("iter", "tracing"),
+    ("lsm", "lsm"),
+    ("struct_ops", "struct_ops"),
+    ("freplace", "ext"),
+    ("flow_dissector", "flow_dissector"),
+    ("cgroup_skb", "cgroup_skb"),
+    ("cgroup/skb", "cgroup_skb"),
+    ("cgroup", "cgroup_sock"),
+    ("sockops", "sock_ops"),
+    ("sk_skb", "sk_skb"),
+    ("sk_msg", "sk_msg"),
+    ("lwt", "lwt_in"),
+    ("socket", "socket_filter"),
+)
+
+_INIT_USER_NAMESPACE = "user:[4026531837]"  # PROC_USER_INIT_INO of include/linux/proc_ns.h
+
+
+class Verdict(enum.Enum):
+    """What a probe found about one possible reason."""
+
+    CAUSE = "cause"
+    POSSIBLE = "possible"
+    CLEARED = "ruled out"
+    UNKNOWN = "not known"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one probe found; ``text`` completes "the cause is: ..." or "ruled out: ..."."""
+
+    verdict: Verdict
+    text: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What the probes found about one refused operation."""
+
+    operation: str
+    findings: tuple[Finding, ...] = field(default=())
+
+    def _texts(self, verdict: Verdict) -> tuple[str, ...]:
+        return tuple(each.text for each in self.findings if each.verdict is verdict)
+
+    @property
+    def cause(self) -> str | None:
+        """The cause, where a probe shows it."""
+        return "; ".join(self._texts(Verdict.CAUSE)) or None
+
+    @property
+    def possible(self) -> tuple[str, ...]:
+        """What may be the cause, though no probe can show it."""
+        return self._texts(Verdict.POSSIBLE)
+
+    @property
+    def ruled_out(self) -> tuple[str, ...]:
+        """What is not the cause."""
+        return self._texts(Verdict.CLEARED)
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """What could not be found out."""
+        return self._texts(Verdict.UNKNOWN)
+
+    @property
+    def mend(self) -> str | None:
+        """What helps against the cause, or else against what is possible."""
+        for verdict in (Verdict.CAUSE, Verdict.POSSIBLE):
+            mends = [each.mend for each in self.findings if each.verdict is verdict and each.mend]
+            if mends:
+                return "; ".join(dict.fromkeys(mends))
+        return None
+
+    def text(self) -> str:
+        """The cause and the mend on one line; without a cause, what was ruled out."""
+        if self.cause:
+            return f"{self.cause}. To mend it: {self.mend}" if self.mend else self.cause
+        parts = ["no probe shows the cause"]
+        if self.possible:
+            parts.append(f"possible: {'; '.join(self.possible)}")
+        if self.ruled_out:
+            parts.append(f"ruled out: {'; '.join(self.ruled_out)}")
+        if self.unknown:
+            parts.append(f"not known: {'; '.join(self.unknown)}")
+        if self.mend:
+            parts.append(f"try: {self.mend}")
+        return ". ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One refused operation, in the words of the tables above."""
+
+    words: frozenset[str]
+    errno: int
+    program: str | None
+    map: str | None
+    fd: int | None
+    host: Host
+
+    @property
+    def makes_map(self) -> bool:
+        return "map" in self.words and "create" in self.words
+
+    @property
+    def loads(self) -> bool:
+        return "load" in self.words and "btf" not in self.words
+
+    @property
+    def attaches(self) -> bool:
+        return "attach" in self.words
+
+    @property
+    def pins(self) -> bool:
+        return bool(self.words & {"pin", "unpin", "pinned"})
+
+    @property
+    def by_perf(self) -> bool:
+        return self.attaches and (self.program in _PERF or self.program is None)
+
+
+def explain_eperm(
+    operation: str,
+    *,
+    program_type: str | int | None = None,
+    section: str | None = None,
+    map_type: str | int | None = None,
+    fd: int | None = None,
+    errno: int = _errno.EPERM,
+    host: Host | None = None,
+) -> Diagnosis:
+    """Find out why an operation was refused with EPERM or EACCES. Never raises.
+
+    ``operation`` is the word of the error ("load", "map create", "attach"); the program's type
+    or its SEC() name, or the map's type, tell which capabilities it needs; a map's descriptor
+    shows whether the map is frozen or read-only.
+    """
+    program = _type_name(program_type, ProgType) or _program_of(section)
+    words = frozenset(operation.lower().replace("_", " ").split())
+    case = _Case(words, errno, program, _type_name(map_type, MapType), fd, host or Host())
+    findings: list[Finding] = []
+    for probe in _PROBES:
+        try:
+            found = probe(case)
+        except Exception as error:  # the refusal is to be told, whatever a probe stumbles over
+            found = Finding(Verdict.UNKNOWN, f"{probe.__name__.strip('_')} ({error})")
+        if found is not None:
+            findings.append(found)
+        if found is not None and found.verdict is Verdict.CAUSE:
+            break  # whatever is also wrong shows when this one is mended
+    return Diagnosis(operation, tuple(findings))
+
+
+def _type_name(kind: str | int | None, names: type[enum.IntEnum]) -> str | None:
+    if kind is None:
+        return None
+    if isinstance(kind, str):
+        short = kind.lower().removeprefix("bpf_prog_type_").removeprefix("bpf_map_type_")
+        return short or None
+    try:
+        return names(kind).name.lower() if kind else None
+    except ValueError:
+        return None
+
+
+def _program_of(section: str | None) -> str | None:
+    if not section:
+        return None
+    name = section.removeprefix("?")
+    fits = [(len(prefix), kind) for prefix, kind in _SECTIONS if name.startswith(prefix)]
+    return max(fits)[1] if fits else None
+
+
+# --------------------------------------------------------------------------------------------
+# What an operation needs
+
+
+def _needs(case: _Case) -> tuple[str, ...]:
+    needs: list[str] = []
+    if case.loads:
+        if not (case.program in _OPEN_PROGRAMS and _unprivileged_allowed(case.host)):
+            needs.append("BPF")
+        needs += _PROGRAM_NEEDS.get(case.program or "", ())
+    elif case.makes_map:
+        if not (case.map in _OPEN_MAPS and _unprivileged_allowed(case.host)):
+            needs.append("BPF")
+        if case.map in _NETWORK_MAPS:
+            needs.append("NET_ADMIN")
+    elif case.attaches:
+        if case.by_perf and case.program and not _perf_is_open(case):
+            needs.append("PERFMON")
+        if case.program in _NETLINK or (case.program or "").startswith("cgroup_"):
+            needs.append("NET_ADMIN")
+    elif "id" in case.words or case.words & {"list", "enumerate", "stats"}:
+        needs.append("SYS_ADMIN")
+    elif "btf" in case.words and "load" in case.words and not _unprivileged_allowed(case.host):
+        needs.append("BPF")
+    return tuple(needs)
+
+
+def _unprivileged_allowed(host: Host) -> bool:
+    return host.number("proc/sys/kernel/unprivileged_bpf_disabled") == 0
+
+
+def _perf_is_open(case: _Case) -> bool:
+    # kernel/events/core.c: trace data needs paranoid <= -1, kernel profiling <= 1.
+    paranoid = case.host.number("proc/sys/kernel/perf_event_paranoid")
+    limit = 1 if case.program == "perf_event" else -1
+    return paranoid is not None and paranoid <= limit and case.program != "kprobe"
+
+
+def _join(names: tuple[str, ...] | list[str]) -> str:
+    caps = [f"CAP_{name}" for name in names]
+    return caps[0] if len(caps) == 1 else f"{', '.join(caps[:-1])} and {caps[-1]}"
+
+
+# --------------------------------------------------------------------------------------------
+# The probes, in the order in which they are asked
+
+
+def _user_namespace(case: _Case) -> Finding | None:
+    where = case.host.link("proc/self/ns/user")
+    if where == _INIT_USER_NAMESPACE:
+        return Finding(Verdict.CLEARED, "a user namespace")
+    text = case.host.read("proc/self/uid_map")
+    if where is None and text is None:
+        return Finding(Verdict.UNKNOWN, "whether this is a user namespace (/proc is missing)")
+    if where is None and (text or "").split() == ["0", "0", "4294967295"]:
+        return Finding(Verdict.CLEARED, "a user namespace")
+    if not _needs(case):
+        return Finding(
+            Verdict.POSSIBLE,
+            "the process is in a user namespace, where capabilities do not count for BPF",
+        )
+    return Finding(
+        Verdict.CAUSE,
+        "the process is in a user namespace, where capabilities do not count for BPF"
+        " (a rootless container?)",
+        "run it outside the user namespace (as real root, or in a privileged container); a BPF"
+        " token (kernel 6.9, libbpf 1.5) is the only way inside",
+    )
+
+
+def _capabilities(case: _Case) -> Finding | None:
+    have = case.host.capabilities()
+    needs = _needs(case)
+    if have is None:
+        return Finding(Verdict.UNKNOWN, "the capabilities (/proc/self/status cannot be read)")
+    if not needs:
+        return None
+    if "SYS_ADMIN" in have and not ("NET_ADMIN" in needs and case.program in _NETLINK):
+        return Finding(Verdict.CLEARED, "capabilities (the process has CAP_SYS_ADMIN)")
+    missing = tuple(name for name in needs if name not in have)
+    if "SYS_ADMIN" in have:
+        missing = tuple(name for name in missing if name == "NET_ADMIN" and case.attaches)
+    if missing:
+        return _missing(case, needs, missing)
+    if case.loads and case.program is None and not {"PERFMON", "NET_ADMIN"} <= have:
+        lacking = [name for name in ("PERFMON", "NET_ADMIN") if name not in have]
+        return Finding(
+            Verdict.POSSIBLE,
+            f"the process has CAP_BPF but not {_join(lacking)} (tracing programs need"
+            " CAP_PERFMON, network programs CAP_NET_ADMIN)",
+            _grant(case, tuple(lacking)),
+        )
+    return Finding(Verdict.CLEARED, f"capabilities (the process has {_join(needs)})")
+
+
+def _missing(case: _Case, needs: tuple[str, ...], missing: tuple[str, ...]) -> Finding:
+    text = f"the process lacks {_join(missing)}"
+    sysctl = case.host.number("proc/sys/kernel/unprivileged_bpf_disabled")
+    if "BPF" in missing and sysctl:
+        text += f" (kernel.unprivileged_bpf_disabled is {sysctl})"
+    if "PERFMON" in missing and case.attaches:
+        paranoid = case.host.number("proc/sys/kernel/perf_event_paranoid")
+        if paranoid is not None:
+            text += f" (kernel.perf_event_paranoid is {paranoid})"
+    if len(needs) > len(missing):
+        text += f"; {case.program or case.map or 'this'} needs {_join(needs)}"
+    if case.loads and case.program is None:
+        text += "; tracing programs also need CAP_PERFMON, network programs CAP_NET_ADMIN"
+    return Finding(Verdict.CAUSE, text, _grant(case, needs))
+
+
+def _grant(case: _Case, needs: tuple[str, ...]) -> str:
+    bounding = case.host.capabilities("CapBnd")
+    caps = " ".join(f"CAP_{name}" for name in needs)
+    if bounding is not None and not set(needs) <= bounding:
+        options = " ".join(f"--cap-add={name}" for name in needs)
+        return (
+            f"the process can never get {_join([n for n in needs if n not in bounding])} here (not"
+            f" in its bounding set): start the container with {options}, or the service with"
+            f" CapabilityBoundingSet={caps}"
+        )
+    add = ",".join(f"+{name.lower()}" for name in needs)
+    return (
+        f"run as root, or grant {_join(needs)} (systemd: AmbientCapabilities={caps}; shell: sudo"
+        f" setpriv --reuid=$(id -u) --regid=$(id -g) --init-groups --inh-caps={add}"
+        f" --ambient-caps={add} COMMAND; container: "
+        + " ".join(f"--cap-add={name}" for name in needs)
+        + ")"
+    )
+
+
+def _tracefs(case: _Case) -> Finding | None:
+    # libbpf reads /sys/kernel/debug/tracing where that exists, else /sys/kernel/tracing.
+    if not case.attaches or case.program not in ("tracepoint", "kprobe"):
+        return None
+    why = case.host.why_unreadable("sys/kernel/tracing/events")
+    if why is None:
+        return Finding(Verdict.CLEARED, "tracefs (readable)")
+    if why == _errno.EACCES or why == _errno.EPERM:
+        return Finding(
+            Verdict.CAUSE,
+            "tracefs (/sys/kernel/tracing) may not be read by this user",
+            "sudo mount -o remount,mode=755 /sys/kernel/tracing (libbpf looks up tracepoints"
+            " there), or grant CAP_DAC_READ_SEARCH",
+        )
+    return Finding(
+        Verdict.POSSIBLE,
+        "tracefs is not mounted at /sys/kernel/tracing",
+        "sudo mount -t tracefs tracefs /sys/kernel/tracing",
+    )
+
+
+def _bpffs(case: _Case) -> Finding | None:
+    if not case.pins:
+        return None
+    where = case.host.mounted("bpf")
+    if where is None and case.host.read("proc/self/mounts") is None:
+        return Finding(Verdict.UNKNOWN, "whether a BPF file system is mounted")
+    if where is None:
+        return Finding(
+            Verdict.CAUSE,
+            "no BPF file system is mounted, and only there can something be pinned",
+            "sudo mount -t bpf bpffs /sys/fs/bpf",
+        )
+    return Finding(
+        Verdict.POSSIBLE,
+        f"the path is not on a BPF file system (one is mounted at {where}), or its folder may"
+        " not be written",
+        f"pin below {where}",
+    )
+
+
+# include/uapi/linux/bpf.h: what the opener of a map asked for.
+_BPF_F_RDONLY, _BPF_F_WRONLY = 1 << 3, 1 << 4
+
+
+def _map_permission(case: _Case) -> Finding | None:
+    """Reading and writing entries needs no capability, only a descriptor that allows it."""
+    if "map" not in case.words or case.makes_map or case.pins:
+        return None
+    writes = not case.words & {"lookup", "iteration", "read"} or "delete" in case.words
+    flags = case.host.map_info(case.fd, "map_flags")
+    forbidden = _BPF_F_RDONLY if writes else _BPF_F_WRONLY
+    if writes and case.host.map_info(case.fd, "frozen"):
+        return Finding(
+            Verdict.CAUSE,
+            "the map is frozen: its content cannot be changed any more",
+            "write before the object is loaded (a .rodata variable is constant afterwards; make"
+            " it volatile without const, so that it lies in .data or .bss)",
+        )
+    if flags is not None and flags & forbidden:
+        how = "BPF_F_RDONLY" if writes else "BPF_F_WRONLY"
+        return Finding(Verdict.CAUSE, f"the map was made or opened with {how}", "leave it out")
+    if flags is not None:
+        return Finding(Verdict.CLEARED, "the map's own permissions")
+    state = "frozen, or was opened read-only" if writes else "opened write-only"
+    return Finding(Verdict.POSSIBLE, f"the map is {state}")
+
+
+def _memlock(case: _Case) -> Finding | None:
+    kernel = case.host.kernel()
+    if not (case.loads or case.makes_map):
+        return None
+    if kernel is None:
+        return Finding(Verdict.UNKNOWN, "the limit on locked memory (kernel version unknown)")
+    if kernel >= (5, 11):  # since then BPF memory is charged to the memory cgroup
+        return Finding(Verdict.CLEARED, "the limit on locked memory (not used since kernel 5.11)")
+    limit = _locked_memory(case.host)
+    if limit is None:
+        return Finding(Verdict.UNKNOWN, "the limit on locked memory (/proc/self/limits)")
+    if limit == "unlimited":
+        return Finding(Verdict.CLEARED, "the limit on locked memory (unlimited)")
+    return Finding(
+        Verdict.CAUSE if int(limit) <= 64 << 10 else Verdict.POSSIBLE,
+        f"kernels before 5.11 charge BPF memory to the limit on locked memory, here {limit} bytes",
+        "ulimit -l unlimited (as root), LimitMEMLOCK=infinity in a systemd unit, or"
+        " resource.setrlimit(resource.RLIMIT_MEMLOCK, ...) before",
+    )
+
+
+def _locked_memory(host: Host) -> str | None:
+    for line in (host.read("proc/self/limits") or "").splitlines():
+        if line.startswith("Max locked memory"):
+            soft = line.removeprefix("Max locked memory").split()[:1]
+            return soft[0] if soft and (soft[0].isdigit() or soft[0] == "unlimited") else None
+    return None
+
+
+def _lockdown(case: _Case) -> Finding | None:
+    mode = _bracketed(case.host.read("sys/kernel/security/lockdown"))
+    source = ""
+    if mode is None:
+        mode, source = _lockdown_asked(case.host), " on the kernel's command line"
+    if mode is None:
+        return Finding(
+            Verdict.UNKNOWN,
+            "kernel lockdown (securityfs is not mounted: sudo mount -t securityfs securityfs"
+            " /sys/kernel/security)",
+        )
+    if mode != "confidentiality":
+        # "integrity" refuses one helper (bpf_probe_write_user), and that with EINVAL.
+        return Finding(Verdict.CLEARED, f"kernel lockdown ({mode}{source})")
+    if case.by_perf:
+        return Finding(
+            Verdict.CAUSE,
+            f"kernel lockdown is in confidentiality mode{source}, which forbids perf events,"
+            " probes and tracefs",
+            "boot with lockdown=integrity or without Secure Boot",
+        )
+    return Finding(
+        Verdict.POSSIBLE,
+        f"kernel lockdown is in confidentiality mode{source}, which forbids reading kernel memory",
+        "boot with lockdown=integrity or without Secure Boot",
+    )
+
+
+def _bracketed(text: str | None) -> str | None:
+    start = (text or "").find("[")
+    end = (text or "").find("]", start)
+    return text[start + 1 : end] if text and 0 <= start < end else None
+
+
+def _lockdown_asked(host: Host) -> str | None:
+    for word in (host.read("proc/cmdline") or "").split():
+        if word.startswith("lockdown="):
+            return word.partition("=")[2]
+    return None
+
+
+def _syscall_filter(case: _Case) -> Finding | None:
+    """Call bpf(2) with a command that does not exist: only a filter answers EPERM to that."""
+    mode = case.host.status("Seccomp")
+    answer = case.host.bpf_answer()
+    if answer == _errno.EINVAL:
+        return Finding(Verdict.CLEARED, "seccomp and other filters of bpf(2)")
+    if answer in (_errno.EPERM, _errno.EACCES, _errno.ENOSYS):
+        if mode == "2":
+            return Finding(
+                Verdict.CAUSE,
+                "a seccomp filter refuses the system call bpf(2) to this process (a container?)",
+                "run the container with a seccomp profile that allows bpf and perf_event_open"
+                " (docker: --security-opt seccomp=unconfined)",
+            )
+        return Finding(
+            Verdict.CAUSE,
+            "the system call bpf(2) itself is refused, by a security module",
+            "look for the denial in the kernel's audit log (dmesg, ausearch -m avc)",
+        )
+    if mode == "2":
+        return Finding(
+            Verdict.POSSIBLE, "a seccomp filter is active", "allow bpf and perf_event_open in it"
+        )
+    if mode == "0":
+        return Finding(Verdict.CLEARED, "seccomp (not active)")
+    return Finding(Verdict.UNKNOWN, "seccomp")
+
+
+def _security_modules(case: _Case) -> Finding | None:
+    text = case.host.read("sys/kernel/security/lsm")
+    label = (case.host.read("proc/self/attr/current") or "").strip("\0\n ")
+    if text is None and not label:
+        return Finding(Verdict.UNKNOWN, "security modules")
+    modules = frozenset((text or "").strip().split(","))
+    confining = modules & {"selinux", "apparmor", "smack", "tomoyo", "bpf"}
+    if (not confining and text is not None) or label.startswith("unconfined"):
+        loaded = sorted(modules - {"", "capability"})
+        return Finding(Verdict.CLEARED, f"security modules ({', '.join(loaded) or 'none'})")
+    about = f" as {label}" if label else ""
+    return Finding(
+        Verdict.POSSIBLE,
+        f"a policy of {', '.join(sorted(confining)) or 'a security module'}{about}",
+        "look for the denial in the kernel's audit log (dmesg, ausearch -m avc)",
+    )
+
+
+_PROBES: tuple[Callable[[_Case], Finding | None], ...] = (
+    _user_namespace,
+    _capabilities,
+    _tracefs,
+    _bpffs,
+    _map_permission,
+    _memlock,
+    _lockdown,
+    _syscall_filter,
+    _security_modules,
+)
