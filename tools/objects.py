@@ -166,9 +166,7 @@ def pinned_compiler() -> list[str]:
     if not (folder / "ziglang").is_dir():
         print(f"fetching ziglang {ZIG} (the compiler, 100 MB)", file=sys.stderr, flush=True)
         pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        subprocess.run(
-            [*pip, "--no-deps", "--target", str(folder), f"ziglang=={ZIG}"], check=True
-        )
+        subprocess.run([*pip, "--no-deps", "--target", str(folder), f"ziglang=={ZIG}"], check=True)
     return [str(folder / "ziglang" / "zig"), "cc", "-target", "bpfel-freestanding"]
 
 

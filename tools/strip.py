@@ -96,7 +96,9 @@ def _rewrite_symbols(
 ) -> "dict[int, int]":
     """Drop the symbols of dropped sections; return old index -> new index."""
     text = sections[table.link].body
-    rows, moved, first_global = [], {}, 0
+    rows: "list[bytes]" = []
+    moved: "dict[int, int]" = {}
+    first_global = 0
     for old, (name, info, other, home, value, size) in enumerate(_SYMBOL.iter_unpack(table.body)):
         if home < _SHN_LORESERVE and home not in place:
             if info & 15 != _STT_SECTION:

@@ -1,0 +1,66 @@
+# Two commands: `make run` and `make test`. Each sets up what is missing first.
+
+VENV ?= .venv
+# Which Python to set up with: the first that works here and is new enough.
+PYTHON ?=
+# Seconds that `make run` lasts; 0: until Ctrl-C.
+DURATION ?= 10
+# For `make objects`: another clang, another folder.
+CLANG ?=
+OUT ?=
+# More arguments for pytest.
+ARGS ?=
+
+BOOTSTRAP = '$(or $(PYTHON),$(shell sh tools/python.sh))' tools/bootstrap.py --venv '$(VENV)'
+PY = '$(VENV)/bin/python'
+
+.PHONY: run test setup objects lint bench wheel-check clean help
+
+help:
+	@echo 'make run          set up, then show the files that processes open, live'
+	@echo '                  (DURATION=seconds, default 10; 0: until Ctrl-C)'
+	@echo 'make test         set up, then run the tests'
+	@echo 'make setup        set up only: then $(VENV)/bin/pylibbpf works'
+	@echo 'make objects      compile the BPF programs of examples and tests'
+	@echo '                  (CLANG=command OUT=folder: with another compiler, elsewhere)'
+	@echo 'make lint         ruff, mypy, import-linter, objects against their sources'
+	@echo 'make bench        the benchmarks'
+	@echo 'make wheel-check  build a wheel, and import the extension out of it'
+	@echo 'make clean        remove what setting up and building made'
+	@echo 'PYTHON= names the Python to set up with, VENV= the virtual environment.'
+
+setup:
+	@$(BOOTSTRAP)
+
+run:
+	@$(BOOTSTRAP)
+	@$(PY) examples/opensnoop.py --seconds $(DURATION) --demo
+
+test:
+	@$(BOOTSTRAP) --with test
+	@$(PY) -m pytest $(ARGS)
+
+objects:
+	@$(BOOTSTRAP)
+	@$(PY) tools/objects.py $(if $(CLANG),--clang '$(CLANG)') $(if $(OUT),--out '$(OUT)')
+
+lint:
+	@$(BOOTSTRAP) --with test --with dev
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@'$(VENV)/bin/lint-imports' --no-cache
+	@$(PY) tools/objects.py --check
+
+bench:
+	@$(BOOTSTRAP)
+	@for script in bench/*.py; do $(PY) "$$script" || exit; done
+
+wheel-check:
+	@$(BOOTSTRAP) --with test --with dev
+	@$(PY) tools/wheel_check.py
+
+clean:
+	rm -rf .venv .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f pylibbpf/engine/kernel/*.so pylibbpf/engine/kernel/*.so.* pylibbpf/engine/kernel/_libbpf.c
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
