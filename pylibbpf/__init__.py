@@ -21,13 +21,16 @@ from pylibbpf.errors import (
     NotSupportedError,
     VerifierError,
 )
-from pylibbpf.link import Link
-from pylibbpf.map import ArrayMap, BloomFilter, HashMap, Map, QueueMap
 from pylibbpf.object import Attached, AttachError, Object, open_object
-from pylibbpf.perfbuf import PerfBuffer
-from pylibbpf.program import Program
-from pylibbpf.ringbuf import RingBuffer
-from pylibbpf.uapi.enums import AttachType, MapType, ProgType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pylibbpf.link import Link
+    from pylibbpf.map import ArrayMap, BloomFilter, HashMap, Map, QueueMap
+    from pylibbpf.perfbuf import PerfBuffer
+    from pylibbpf.program import Program
+    from pylibbpf.ringbuf import RingBuffer
+    from pylibbpf.uapi.enums import AttachType, MapType, ProgType
 
 __version__ = "0.1.0"
 
@@ -57,3 +60,33 @@ __all__ = [
     "VerifierError",
     "open_object",
 ]
+
+# Imported when first asked for: a service that loads an object and waits needs none of them.
+_LATER = {
+    "ArrayMap": "map",
+    "AttachType": "uapi.enums",
+    "BloomFilter": "map",
+    "HashMap": "map",
+    "Link": "link",
+    "Map": "map",
+    "MapType": "uapi.enums",
+    "PerfBuffer": "perfbuf",
+    "ProgType": "uapi.enums",
+    "Program": "program",
+    "QueueMap": "map",
+    "RingBuffer": "ringbuf",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -53,6 +53,8 @@ class Map:
     @type.setter
     def type(self, value: int) -> None:
         self._handle.type = value
+        # The class follows the type: obj.maps[name] is another one from now on.
+        self._owner._maps[self.name] = map_class(value)(self._owner, self._handle)
 
     @property
     def key_size(self) -> int:
@@ -142,10 +144,21 @@ class _Typed(Map):
     Where the map has no BTF type for its key or value, that is ``bytes`` of the right size.
     """
 
-    def __init__(self, owner: Object, handle: MapHandle) -> None:
-        super().__init__(owner, handle)
-        self._key_codec = owner._codec(handle.key_type_id)
-        self._value_codec = owner._codec(handle.value_type_id)
+    _codecs: tuple[Codec | None, Codec | None] | None = None
+
+    @property
+    def _key_codec(self) -> Codec | None:
+        return self._both_codecs()[0]
+
+    @property
+    def _value_codec(self) -> Codec | None:
+        return self._both_codecs()[1]
+
+    def _both_codecs(self) -> tuple[Codec | None, Codec | None]:
+        if self._codecs is None:  # made when first used: most maps of a tool never are
+            codec, handle = self._owner._codec, self._handle
+            self._codecs = codec(handle.key_type_id), codec(handle.value_type_id)
+        return self._codecs
 
     def _key(self, key: Any) -> bytes:
         return self._encode(self._key_codec, key, "key")

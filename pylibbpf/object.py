@@ -7,11 +7,7 @@ import warnings
 
 from pylibbpf.engine.select import select
 from pylibbpf.errors import BpfError, ClosedError, Error
-from pylibbpf.link import Link
 from pylibbpf.loader.header import check_header
-from pylibbpf.map import Map, map_class, typed
-from pylibbpf.program import Program
-from pylibbpf.uapi.enums import MapType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +19,10 @@ if TYPE_CHECKING:
     from pylibbpf.engine.abc import Engine, LinkHandle, MapHandle
     from pylibbpf.events import RecordType
     from pylibbpf.globals import Globals
+    from pylibbpf.link import Link
+    from pylibbpf.map import Map
     from pylibbpf.perfbuf import PerfBuffer
+    from pylibbpf.program import Program
     from pylibbpf.ringbuf import RingBuffer
     from pylibbpf.stream import RecordStream
 
@@ -136,20 +135,36 @@ class Object:
         """The object's name: that of its file, up to the first dot."""
         self.engine = engine.name
         """The name of the engine that holds it."""
-        self._programs = {each.name: Program(self, each) for each in self._handle.programs}
-        self._maps = {each.name: map_class(each.type)(self, each) for each in self._handle.maps}
+        self._program_table: dict[str, Program] | None = None
+        self._map_table: dict[str, Map] | None = None
 
     # ---- what is in it
 
     @property
     def programs(self) -> Mapping[str, Program]:
         """Programs by name."""
-        return _Named("program", self._programs)
+        if self._program_table is None:
+            from pylibbpf.program import Program
+
+            self._program_table = _Named("program")
+            for handle in self._handle.programs:
+                self._program_table[handle.name] = Program(self, handle)
+        return self._program_table
 
     @property
     def maps(self) -> Mapping[str, Map]:
         """Maps by name; those of global data by section (``.bss``)."""
-        return _Named("map", self._maps)
+        return self._maps
+
+    @property
+    def _maps(self) -> dict[str, Map]:
+        if self._map_table is None:
+            from pylibbpf.map import map_class
+
+            self._map_table = _Named("map")
+            for handle in self._handle.maps:
+                self._map_table[handle.name] = map_class(handle.type)(self, handle)
+        return self._map_table
 
     @property
     def globals(self) -> Globals:
@@ -167,6 +182,8 @@ class Object:
             KeyError: there is none.
             NotSupportedError: its type has no such entries.
         """
+        from pylibbpf.map import typed
+
         return typed(self.maps[name])
 
     # ---- life
@@ -204,18 +221,24 @@ class Object:
         Left out are programs with ``autoload`` or ``autoattach`` off (``SEC("?...")`` starts so),
         those whose SEC() names no target, and the names in ``skip``.
 
-        With ``strict``, a failure detaches what this call attached and raises with all failures.
-        Without, what worked stays, and the failures are returned.
+        With ``strict``, a failure detaches what this call attached and raises; only that of an
+        optional program (``SEC("?...")`` with ``autoload`` turned on) does not. Without, what
+        worked stays. The failures that did not end the call are returned.
 
         Raises:
-            AttachError: something could not be attached; ``failures`` has each one.
+            BpfError: one program could not be attached; this is why.
+            AttachError: several could not; ``failures`` has each one.
         """
+        from pylibbpf.program import Program
+        from pylibbpf.uapi.enums import MapType
+
         self._check()
         links: list[Link] = []
         failures: dict[str, Error] = {}
+        fatal: dict[str, Error] = {}
         wanted: list[Program | Map] = [
             program
-            for program in self._programs.values()
+            for program in self.programs.values()
             if program.autoload and program.autoattach and program.attaches_itself
         ]
         wanted += [each for each in self._maps.values() if each.type == MapType.STRUCT_OPS]
@@ -228,13 +251,15 @@ class Object:
                 raise
             except Error as error:
                 failures[each.name] = error
-        if failures and strict:
+                if not (isinstance(each, Program) and each.optional):
+                    fatal[each.name] = error
+        if fatal and strict:
             for link in reversed(links):
                 link.close()
-            if len(failures) == 1:
-                (only,) = failures.values()
+            if len(fatal) == 1:
+                (only,) = fatal.values()
                 raise only
-            raise AttachError(failures)
+            raise AttachError(fatal)
         return Attached(links, failures)
 
     def close(self) -> None:
@@ -281,6 +306,7 @@ class Object:
             ValueError: no such type, or the ring is being read already.
         """
         from pylibbpf.ringbuf import RingBuffer
+        from pylibbpf.uapi.enums import MapType
 
         self._stream_wanted(name, MapType.RINGBUF, "ring buffer")
         kind = self.record_type(name, type, raw=raw)
@@ -304,6 +330,7 @@ class Object:
         :meth:`ringbuf`.
         """
         from pylibbpf.perfbuf import PerfBuffer
+        from pylibbpf.uapi.enums import MapType
 
         self._stream_wanted(name, MapType.PERF_EVENT_ARRAY, "perf buffer")
         kind = self.record_type(name, type, raw=raw)
@@ -333,7 +360,7 @@ class Object:
             raw=raw,
         )
 
-    def _stream_wanted(self, name: str, kind: MapType, what: str) -> None:
+    def _stream_wanted(self, name: str, kind: int, what: str) -> None:
         self._check()
         found = self.maps[name]
         if found.type != kind:
@@ -387,6 +414,8 @@ class Object:
         return self._maps[name]._handle
 
     def _add_link(self, handle: LinkHandle, name: str) -> Link:
+        from pylibbpf.link import Link
+
         link = Link(self, handle, name)
         self._links[id(link)] = link
         return link
@@ -407,11 +436,11 @@ def _has_fd(handle: MapHandle) -> bool:
         return False
 
 
-class _Named(dict):  # type: ignore[type-arg]  # behaves as Mapping[str, Program | Map]
-    """A read-only view by name, whose KeyError names what is near."""
+class _Named(dict):  # type: ignore[type-arg]  # generic in what it names
+    """Programs or maps by name; a KeyError names what is near."""
 
-    def __init__(self, what: str, entries: Mapping[str, Any]) -> None:
-        super().__init__(entries)
+    def __init__(self, what: str) -> None:
+        super().__init__()
         self._what = what
 
     def __missing__(self, name: str) -> Any:

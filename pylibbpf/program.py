@@ -75,6 +75,13 @@ class Program:
         self._handle.flags = value
 
     @property
+    def optional(self) -> bool:
+        """True for ``SEC("?...")``: not loaded unless ``autoload`` is set, and if it cannot be
+        attached then, the object's ``attach()`` goes on without it.
+        """
+        return b"\0?" + self.section.encode() + b"\0" in self._owner._data
+
+    @property
     def attaches_itself(self) -> bool:
         """True where the SEC() name says what to attach to."""
         return attaches_itself(self.section)

@@ -21,6 +21,7 @@ from pylibbpf.errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from pylibbpf.engine.kernel.capture import Capture
@@ -102,8 +103,13 @@ def open_failure(number: int, name: str, capture: Capture, *, has_btf: bool) -> 
     return failure(number, "open", name, capture)
 
 
-def load_failure(number: int, name: str, capture: Capture) -> Error:
-    """Why libbpf did not load an object, by what it and the kernel said meanwhile."""
+def load_failure(
+    number: int, name: str, capture: Capture, facts: Callable[[str], dict[str, Any]]
+) -> Error:
+    """Why libbpf did not load an object, by what it and the kernel said meanwhile.
+
+    ``facts`` gives what is known of a program or map by its name.
+    """
     absent = _absent()
     if absent is not None:
         return absent
@@ -112,7 +118,8 @@ def load_failure(number: int, name: str, capture: Capture) -> Error:
         return VerifierError(number, "load", program, log=log)
     subject = program or _failed_map(capture)
     operation = "load" if program or subject is None else "create map"
-    return failure(number, operation, subject or name, capture)
+    known = facts(subject) if subject else {}
+    return failure(number, operation, subject or name, capture, **known)
 
 
 def _absent() -> NotSupportedError | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
+from _thread import RLock  # threading takes 0.7 MB, and every load would pay it
 
 from pylibbpf.engine.fork import track
 from pylibbpf.engine.kernel.capture import Capture
@@ -52,7 +52,7 @@ class KernelObject:
         self.name = name
         self._lib = lib
         self._ffi = ffi
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._gone: str | None = None
         self._links: list[KernelLink] = []
         self._sources: list[KernelRing | KernelPerf] = []
@@ -109,10 +109,20 @@ class KernelObject:
             with Capture() as capture:
                 rc = self._lib.bpf_object__load(self._pointer)
             if rc < 0:
-                raise load_failure(-rc, self.name, capture)
+                raise load_failure(-rc, self.name, capture, self._facts)
             capture.log()
             for each in self.maps:
                 each.loaded()
+
+    def _facts(self, subject: str) -> dict[str, Any]:
+        """What a hint about a failure of this program or map can be made of."""
+        for program in self.programs:
+            if program.name == subject:
+                return {"program_type": program.type, "section": program.section}
+        for each in self.maps:
+            if each.name == subject:
+                return each.facts()
+        return {}
 
     def attach(self, call: Any, pointer: Any, name: str, section: str) -> KernelLink:
         """Attach a program or struct_ops map by ``call(pointer)``."""
@@ -122,7 +132,8 @@ class KernelObject:
                 number = self._ffi.errno
             if link == self._ffi.NULL:
                 self._ffi.errno = number
-                check_pointer(link, "attach", name, capture, section=section)
+                facts = self._facts(name) | {"section": section}
+                check_pointer(link, "attach", name, capture, **facts)
             capture.log()
             handle = KernelLink(self, link, name)
             self._links.append(handle)
@@ -167,7 +178,7 @@ class KernelObject:
         if self._gone:
             return
         self._gone = "belongs to the process that opened it, the parent of this one"
-        self._lock = threading.RLock()
+        self._lock = RLock()
         lib = self._lib
         fds = [lib.bpf_link__fd(link.pointer) for link in self._links]
         fds += [lib.bpf_program__fd(program.pointer) for program in self.programs]

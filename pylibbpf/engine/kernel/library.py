@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
+from _thread import allocate_lock  # threading takes 0.7 MB, and every load would pay it
 
 from pylibbpf.errors import NotSupportedError
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 ENVIRONMENT = "PYLIBBPF_LIBBPF"
 SONAME = "libbpf.so.1"
 
-_lock = threading.Lock()
+_lock = allocate_lock()
 _opened: tuple[Any, Any] | None = None
 
 

@@ -8,7 +8,6 @@ import sys
 
 from pylibbpf.engine.kernel.check import check, check_pointer, failure
 from pylibbpf.errors import BpfError, ClosedError
-from pylibbpf.uapi.enums import MapType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,31 +17,6 @@ if TYPE_CHECKING:
     from pylibbpf.engine.kernel.engine import KernelLink, KernelObject
     from pylibbpf.engine.kernel.records import KernelPerf, KernelRing
 
-_PERCPU = frozenset(
-    (
-        MapType.PERCPU_HASH,
-        MapType.PERCPU_ARRAY,
-        MapType.LRU_PERCPU_HASH,
-        MapType.PERCPU_CGROUP_STORAGE,
-    )
-)
-# Whose batch lookup walks bucket by bucket, each under its lock (kernel/bpf/hashtab.c,
-# __htab_map_lookup_and_delete_batch): what is there throughout comes exactly once. The generic
-# batch of other types starts again from the first key when the one under its cursor is deleted.
-_BATCH_HASH = frozenset(
-    (MapType.HASH, MapType.LRU_HASH, MapType.PERCPU_HASH, MapType.LRU_PERCPU_HASH)
-)
-_BATCH_ARRAY = frozenset((MapType.ARRAY, MapType.PERCPU_ARRAY))
-_ARRAYS = _BATCH_ARRAY | {
-    MapType.PROG_ARRAY,
-    MapType.PERF_EVENT_ARRAY,
-    MapType.CGROUP_ARRAY,
-    MapType.ARRAY_OF_MAPS,
-    MapType.SOCKMAP,
-    MapType.DEVMAP,
-    MapType.CPUMAP,
-    MapType.XSKMAP,
-}
 # Entries asked for in one batch, at first.
 _BATCH = 512
 _ENOTSUPP = 524
@@ -64,6 +38,7 @@ class KernelMap:
             # libbpf puts the object's name before .data, .rodata, .bss and .kconfig.
             self.name = self.name[self.name.index(".") :]
         self._map = self._ffi.new("struct plb_map *", {"fd": -1})
+        self._shape: tuple[int, int, int] | None = None
         self._initial()
 
     def _initial(self) -> None:
@@ -164,17 +139,35 @@ class KernelMap:
             return  # autocreate was off
         self._map.fd = fd
         self._map.memory = self._ffi.NULL
-        self.cpus = 1
         self.key_bytes = self.key_size
-        self.stride = self.value_size
-        if self.type in _PERCPU:
-            self.cpus = check(lib.libbpf_num_possible_cpus(), "count the possible CPUs")
-            self.stride = (self.value_size + 7) & ~7
-        self._value_bytes = self.stride * self.cpus
         if self.internal and self.flags & BPF_F_MMAPABLE:
             # Frozen maps (.rodata, .kconfig) may only be mapped for reading.
             writable = not self.name.startswith((".rodata", ".kconfig"))
             check(lib.plb_map_mmap(self._map, self.value_size, writable), "map", self.name)
+
+    @property
+    def cpus(self) -> int:
+        return self._layout()[0]
+
+    @property
+    def stride(self) -> int:
+        return self._layout()[1]
+
+    @property
+    def _value_bytes(self) -> int:
+        return self._layout()[2]
+
+    def _layout(self) -> tuple[int, int, int]:
+        """How many values a lookup gives, from where to where, and their size in all."""
+        if self._shape is None:
+            from pylibbpf.engine.kernel.kinds import PER_CPU
+
+            cpus, stride = 1, self.value_size
+            if self.type in PER_CPU:
+                cpus = check(self._lib.libbpf_num_possible_cpus(), "count the possible CPUs")
+                stride = (stride + 7) & ~7
+            self._shape = cpus, stride, cpus * stride
+        return self._shape
 
     def close(self) -> None:
         self._lib.plb_map_close(self._map)
@@ -197,9 +190,17 @@ class KernelMap:
             self._owner.alive()
             raise ClosedError(f"map {self.name!r} is closed")
         self._need_loaded()
-        return failure(
-            -rc, operation, self.name, max_entries=self.max_entries, map_type=self.type
-        )
+        return failure(-rc, operation, self.name, **self.facts())
+
+    def facts(self) -> dict[str, Any]:
+        """What a hint about a failure can be made of."""
+        return {
+            "map_type": self.type,
+            "max_entries": self.max_entries,
+            "key_size": self.key_size,
+            "value_size": self.value_size,
+            "flags": self.flags,
+        }
 
     # ---- entries
 
@@ -264,18 +265,22 @@ class KernelMap:
     def keys(self) -> Iterator[bytes]:
         """Every key that is there throughout, once."""
         self._need_loaded()
+        from pylibbpf.engine.kernel.kinds import ARRAYS, BATCH_HASH
+
         kind = self.type
-        if kind in _BATCH_HASH:
+        if kind in BATCH_HASH:
             return (key for key, _ in self._batches())
-        if kind in _ARRAYS:
+        if kind in ARRAYS:
             return (i.to_bytes(4, sys.byteorder) for i in range(self.max_entries))
         return self._walk()
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Every entry that is there throughout, once; by batch where the type has it."""
         self._need_loaded()
+        from pylibbpf.engine.kernel.kinds import BATCH_ARRAY, BATCH_HASH
+
         kind = self.type
-        if kind in _BATCH_HASH or kind in _BATCH_ARRAY:
+        if kind in BATCH_HASH or kind in BATCH_ARRAY:
             return self._batches()
         return self._looked_up(self.keys())
 
