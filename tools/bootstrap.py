@@ -149,10 +149,11 @@ def compiler() -> Optional[str]:
     return None
 
 
-def compiles(command: str) -> bool:
+def compiles(command: str, environment: Dict[str, str]) -> bool:
     """Whether a C program can be linked with it: a compiler without libc's headers cannot."""
     done = subprocess.run(
         [*shlex.split(command), "-x", "c", "-o", "/dev/null", "-"],
+        env=environment,
         input="#include <stdio.h>\n#include <linux/types.h>\nint main(void) { return 0; }\n",
         text=True,
         stdout=subprocess.DEVNULL,
@@ -272,7 +273,7 @@ class Setup:
         command = compiler()
         if command is None:
             wanted += ["gcc", "libc6-dev"]
-        elif not compiles(command):
+        elif not compiles(command, self.environment):
             wanted += ["libc6-dev"]
         if not has_library("libbpf.so.1"):
             wanted += ["libbpf1"]
@@ -346,7 +347,7 @@ class Setup:
         """Find or bring what the C extension needs; False where it cannot be built."""
         command = compiler()
         try:
-            if command is None or not compiles(command):
+            if command is None or not compiles(command, self.environment):
                 self.bring_compiler()
             if not has_python_h():
                 self.bring_python_h()
@@ -365,7 +366,7 @@ class Setup:
         # zig adds run-time checks to what is not optimised; other compilers do not.
         script.write_text(f'#!/bin/sh\nexec {zig} cc -fno-sanitize=undefined "$@"\n')
         script.chmod(0o755)
-        if not compiles(str(script)):
+        if not compiles(shlex.quote(str(script)), self.environment):
             raise Stop("there is no C compiler, and ziglang's does not work here")
         self.environment["CC"] = shlex.quote(str(script))
         self.environment["LDSHARED"] = shlex.quote(str(script)) + " -shared"
