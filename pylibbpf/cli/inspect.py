@@ -1,0 +1,486 @@
+"""Show what is in BPF object files, without loading them.
+
+Needs neither libbpf nor any privilege, and reads old objects too (``SEC("maps")``, no BTF).
+
+With ``--json``, standard output carries one JSON object per file and line. Keys are stable and
+always there; what a file does not have is null or an empty list.
+
+``file``
+    The path as given.
+``ok``, ``error``
+    Whether the file could be read; if not, ``error`` says why and no other key is there.
+``license``, ``version``
+    The contents of these sections.
+``btf``, ``dwarf``
+    Whether the object has type information, and whether it has debug information.
+``programs``
+    ``name``, ``section``, ``type`` (the kernel's name in lower case, null where the section
+    does not tell), ``auto_attach`` (the section says all that attaching needs), ``optional``
+    (``?`` before the section: loaded only when asked for), ``insns`` (its own), ``linked_insns``
+    (with the functions it uses), ``maps`` (names it refers to), ``line`` (where it starts:
+    ``file``, ``line``).
+``functions``
+    Functions that are not programs: ``name``, ``section``, ``insns``, ``linkage``.
+``maps``
+    ``name``, ``kind`` ("btf", "legacy", "data", "struct_ops"), ``section``, ``type`` (as above, or a
+    number), ``key_size``, ``value_size``, ``max_entries``, ``flags``, ``map_extra``, ``numa_node``,
+    ``pinning``, ``key``, ``value`` (C types, or null), ``inner`` (the map that is the template of a
+    map of maps, or null), ``values`` (``[[index, name], ...]``), ``record`` (for ring and perf
+    buffers that a program sends to: ``type``, ``rule`` as in :mod:`pylibbpf.events`, ``size``,
+    ``fields`` (``[[name, C type], ...]``), ``hint``; else null).
+``globals``
+    ``name``, ``section``, ``offset``, ``size``, ``type``, ``linkage``, ``value`` (the initial value;
+    null where the type is not known or the variable has more than 4096 bytes).
+``externs``
+    ``name``, ``kind`` ("config", "variable", "function"), ``type``, ``weak``.
+``core_relocations``
+    ``program`` (or function), ``insn``, ``kind``, ``type``, ``access``, ``path`` (``access`` in C),
+    ``file``, ``line``, ``text`` (the C line, or null).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pylibbpf.btf.codec import codec, to_json
+from pylibbpf.btf.parse import Btf
+from pylibbpf.btf.types import Struct, Union
+from pylibbpf.cli.values import show
+from pylibbpf.errors import BtfError, Error
+from pylibbpf.events import RecordType, record_type
+from pylibbpf.isa.calls import OutputCall
+from pylibbpf.loader.link import link, sending_calls
+from pylibbpf.loader.object import read
+from pylibbpf.spec import (
+    CoreRelocation,
+    FunctionSpec,
+    GlobalSpec,
+    MapKind,
+    MapSpec,
+    ObjectSpec,
+    ReferenceKind,
+)
+from pylibbpf.uapi.enums import MapType
+from pylibbpf.uapi.sec_types import program_type
+from pylibbpf.uapi.sections import attaches_itself
+
+DONE, FAILED = 0, 1
+
+_LARGEST_VALUE = 4096
+_PINNING = {0: None, 1: "by name"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``pylibbpf inspect``."""
+    parser.add_argument("objects", nargs="+", metavar="OBJ", help="BPF object file (.bpf.o)")
+    parser.add_argument("--json", action="store_true", help="one JSON object per file and line")
+    parser.add_argument(
+        "--type",
+        action="append",
+        default=[],
+        metavar="MAP=STRUCT",
+        type=_map_type,
+        help="name the type of a map's records (repeatable)",
+    )
+
+
+def _map_type(text: str) -> tuple[str, str]:
+    name, equals, kind = text.partition("=")
+    if not (name and equals and kind.strip()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not MAP=STRUCT")
+    return name, kind.strip()
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print each object; the status is 1 if one could not be read."""
+    status = DONE
+    for number, path in enumerate(args.objects):
+        try:
+            facts = inspect(path, dict(args.type))
+        except (Error, OSError) as error:
+            said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            status = FAILED
+            sys.stdout.flush()
+            print(f"pylibbpf: {_plain(path)}: {_plain(said)}", file=sys.stderr, flush=True)
+            if args.json:
+                print(json.dumps({"file": path, "ok": False, "error": said}))
+            continue
+        if args.json:
+            print(json.dumps(facts))
+        else:
+            print("\n" * bool(number) + "\n".join(_plain(line) for line in describe(facts)))
+    return status
+
+
+def inspect(path: str, types: dict[str, str] | None = None) -> dict[str, Any]:
+    """Gather all that is said of one object file, as the module's docstring lists it.
+
+    Raises:
+        ElfError, BtfError: the file is no BPF object, or a broken one.
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        data = file.read()
+    spec = read(data)
+    calls = [call for call, _, _ in sending_calls(spec)]
+    return {
+        "file": path,
+        "ok": True,
+        "license": spec.license,
+        "version": spec.version,
+        "btf": spec.btf is not None,
+        "dwarf": spec.has_dwarf,
+        "programs": [_program(spec, program) for program in spec.programs],
+        "functions": [
+            {
+                "name": function.name,
+                "section": function.section,
+                "insns": function.insn_count,
+                "linkage": function.linkage,
+            }
+            for function in spec.functions
+            if not function.program
+        ],
+        "maps": [_map(spec, some, calls, data, types or {}) for some in spec.maps],
+        "globals": [_global(spec, variable) for variable in spec.globals],
+        "externs": [
+            {
+                "name": extern.name,
+                "kind": extern.kind.value,
+                "type": _c_name(spec.btf, extern.type_id),
+                "weak": extern.weak,
+            }
+            for extern in spec.externs
+        ],
+        "core_relocations": [
+            _core(function, relocation)
+            for function in spec.functions
+            for relocation in function.core
+        ],
+    }
+
+
+def _program(spec: ObjectSpec, program: FunctionSpec) -> dict[str, Any]:
+    kind = program_type(program.section)
+    linked = link(spec, program)
+    used = {r.target for r in linked.references.values()
+            if r.kind in (ReferenceKind.MAP, ReferenceKind.DATA)}  # fmt: skip
+    line = program.line(0)
+    return {
+        "name": program.name,
+        "section": program.section,
+        "type": kind.name.lower() if kind is not None else None,
+        "auto_attach": attaches_itself(program.section),
+        "optional": program.optional,
+        "insns": program.insn_count,
+        "linked_insns": len(linked.insns),
+        "maps": sorted(used),
+        "line": {"file": line.file, "line": line.number} if line is not None else None,
+    }
+
+
+def _map(
+    spec: ObjectSpec,
+    some: MapSpec,
+    calls: Iterable[OutputCall],
+    data: bytes,
+    types: dict[str, str],
+) -> dict[str, Any]:
+    return {
+        "name": some.name,
+        "kind": some.kind.value,
+        "section": some.section,
+        "type": _map_kind(some.type),
+        "key_size": some.key_size,
+        "value_size": some.value_size,
+        "max_entries": some.max_entries,
+        "flags": some.flags,
+        "map_extra": some.map_extra,
+        "numa_node": some.numa_node,
+        "pinning": _PINNING.get(some.pinning, some.pinning),
+        "key": _c_name(spec.btf, some.key_type_id),
+        "value": _c_name(spec.btf, some.value_type_id),
+        "inner": _map(spec, some.inner, (), b"", {}) if some.inner is not None else None,
+        "values": [[index, name] for index, name in some.values],
+        "record": _record(spec, some, calls, data, types),
+    }
+
+
+def _map_kind(number: int) -> str | int:
+    try:
+        return MapType(number).name.lower()
+    except ValueError:
+        return number
+
+
+def _record(
+    spec: ObjectSpec,
+    some: MapSpec,
+    calls: Iterable[OutputCall],
+    data: bytes,
+    types: dict[str, str],
+) -> dict[str, Any] | None:
+    """The record type of a ring or perf buffer; None for one that nobody sends to."""
+    if some.type not in (MapType.RINGBUF, MapType.PERF_EVENT_ARRAY):
+        return None
+    user = types.get(some.name)
+    sent = any(call.map in (some.name, None) for call in calls)
+    found = record_type(some.name, user=user, btf=spec.btf, calls=calls, elf=lambda: data)
+    if not sent and found.codec is None:
+        return None
+    return {
+        "type": found.name,
+        "rule": found.rule.value,
+        "size": found.codec.size if found.codec is not None else None,
+        "fields": _fields(found),
+        "hint": found.hint,
+    }
+
+
+def _fields(found: RecordType) -> list[list[str]]:
+    if found.found is None:
+        return []
+    btf, type_id = found.found
+    struct = btf.strip(type_id)
+    if not isinstance(struct, (Struct, Union)):
+        return []
+    return [[member.name, btf.c_name(member.type_id)] for member in struct.members]
+
+
+def _global(spec: ObjectSpec, variable: GlobalSpec) -> dict[str, Any]:
+    return {
+        "name": variable.name,
+        "section": variable.section,
+        "offset": variable.offset,
+        "size": variable.size,
+        "type": _c_name(spec.btf, variable.type_id),
+        "linkage": variable.linkage,
+        "value": to_json(_initial(spec, variable)),
+    }
+
+
+def _initial(spec: ObjectSpec, variable: GlobalSpec) -> Any:
+    if spec.btf is None or variable.type_id is None or variable.size > _LARGEST_VALUE:
+        return None
+    try:
+        return codec(spec.btf, variable.type_id).decode(spec.initial(variable))
+    except (BtfError, ValueError):
+        return None  # a type that no codec can be made of is still worth listing
+
+
+def _c_name(btf: Btf | None, type_id: int | None) -> str | None:
+    return btf.c_name(type_id) if btf is not None and type_id is not None else None
+
+
+def _core(function: FunctionSpec, relocation: CoreRelocation) -> dict[str, Any]:
+    line = function.line(relocation.insn)
+    return {
+        "program": function.name,
+        "insn": relocation.insn,
+        "kind": relocation.kind.value,
+        "type": relocation.type_name,
+        "access": relocation.access,
+        "path": relocation.path,
+        "file": line.file if line is not None else None,
+        "line": line.number if line is not None else None,
+        "text": line.text.strip() if line is not None else None,
+    }
+
+
+def _plain(text: str) -> str:
+    """Keep what a file calls itself from steering the terminal."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def describe(facts: dict[str, Any]) -> Iterator[str]:
+    """Turn the facts into lines for people, section by section; empty ones are left out."""
+    yield facts["file"]
+    has = [f"license {facts['license']}" if facts["license"] else "no license"]
+    has.append("BTF" if facts["btf"] else "no BTF")
+    has.append("DWARF" if facts["dwarf"] else "no DWARF")
+    yield f"  {', '.join(has)}"
+    for title, rows in (
+        ("Programs", _program_rows(facts)),
+        ("Functions", _function_rows(facts)),
+        ("Maps", _map_rows(facts)),
+        ("Records", _record_rows(facts)),
+        ("Global variables", _global_rows(facts)),
+        ("Needed from the kernel", _extern_rows(facts)),
+        ("Kernel types looked up at load (CO-RE)", _core_rows(facts)),
+    ):
+        lines = _columns(rows)
+        if lines:
+            yield ""
+            yield title
+            yield from lines
+
+
+def _columns(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Align all cells but the last of each row; columns stay within reason."""
+    table = list(rows)
+    widths: dict[int, int] = {}
+    for row in table:
+        for column, cell in enumerate(row[:-1]):
+            widths[column] = min(44, max(widths.get(column, 0), len(cell)))
+    return [
+        "  " + "  ".join(
+            [cell.ljust(widths[column]) for column, cell in enumerate(row[:-1])] + [row[-1]]
+        ).rstrip()
+        for row in table
+    ]  # fmt: skip
+
+
+def _program_rows(facts: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for program in facts["programs"]:
+        count = f"{program['linked_insns']} insns"
+        notes = []
+        if program["optional"]:
+            notes.append("optional")
+        if not program["auto_attach"]:
+            notes.append("does not attach by itself")
+        kind = program["type"] or "type not told by the section"
+        yield program["name"], program["section"], kind, count, ", ".join(notes)
+
+
+def _function_rows(facts: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for function in facts["functions"]:
+        yield function["name"], function["section"], f"{function['insns']} insns"
+
+
+def _map_rows(facts: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for some in facts["maps"]:
+        yield some["name"], str(some["type"]), _map_contents(some), _map_notes(some)
+        if some["inner"] is not None:
+            inner = some["inner"]
+            yield "  of", str(inner["type"]), _map_contents(inner), _map_notes(inner)
+
+
+def _map_contents(some: dict[str, Any]) -> str:
+    if some["type"] in ("ringbuf", "user_ringbuf"):
+        return _amount(some["max_entries"]) if some["max_entries"] else "size set at load"
+    if some["kind"] == MapKind.DATA.value:
+        return _amount(some["value_size"])
+    key = some["key"] or (f"{some['key_size']} bytes" if some["key_size"] else "")
+    value = some["value"] or (f"{some['value_size']} bytes" if some["value_size"] else "")
+    return f"{key} -> {value}" if key and value else key or value
+
+
+def _map_notes(some: dict[str, Any]) -> str:
+    notes = []
+    if some["kind"] not in (MapKind.DATA.value, MapKind.STRUCT_OPS.value):
+        if some["type"] not in ("ringbuf", "user_ringbuf") and some["max_entries"]:
+            notes.append(f"{some['max_entries']} entries")
+        if some["flags"]:
+            notes.append(f"flags {some['flags']:#x}")
+    if some["pinning"]:
+        notes.append(f"pinned {some['pinning']}")
+    if some["kind"] == MapKind.LEGACY.value:
+        notes.append("legacy definition")
+    if some["values"]:
+        shown = [f"{index}: {name}" for index, name in some["values"][:8]]
+        more = ", ..." if len(some["values"]) > len(shown) else ""
+        notes.append(f"{{{', '.join(shown)}{more}}}")
+    return ", ".join(notes)
+
+
+def _amount(size: int) -> str:
+    for unit, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size >= unit and not size % unit:
+            return f"{size // unit} {name}"
+    return f"{size} bytes"
+
+
+_RULES = {
+    "user": "as you said",
+    "convention": "said by the map's definition",
+    "dwarf": "found by DWARF",
+    "value": "from the map whose values are sent",
+    "size": "inferred: the only struct of that size",
+    "bytes": "not known",
+}
+
+
+def _record_rows(facts: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for some in facts["maps"]:
+        record = some["record"]
+        if record is None:
+            continue
+        size = f", {record['size']} bytes" if record["size"] is not None else ""
+        yield some["name"], f"{record['type']} ({_RULES[record['rule']]}{size})"
+        for name, kind in record["fields"]:
+            yield "", f"    {_declared(kind, name)}"
+        if record["hint"]:
+            yield "", record["hint"]
+
+
+def _declared(kind: str, name: str) -> str:
+    """``char[16]`` and ``comm`` as ``char comm[16]``."""
+    base, bracket, rest = kind.partition("[")
+    star = "" if base.endswith("*") else " "
+    return f"{base.rstrip() if bracket else base}{star}{name}{bracket}{rest}"
+
+
+def _global_rows(facts: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for variable in facts["globals"]:
+        value = variable["value"]
+        kind = variable["type"] or f"{variable['size']} bytes"
+        text = "" if value is None else f"= {_shorter(_value(value))}"
+        yield variable["section"], _declared(kind, variable["name"]), text
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}={_value(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list):
+        if len(value) > 1 and all(each == value[0] for each in value):
+            return f"[{_value(value[0])} x {len(value)}]"
+        return "[" + ", ".join(_value(each) for each in value) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return show(value)
+
+
+def _shorter(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _extern_rows(facts: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    what = {"config": "configuration", "variable": "variable", "function": "function (kfunc)"}
+    for extern in facts["externs"]:
+        weak = "may be missing" if extern["weak"] else ""
+        yield extern["name"], what[extern["kind"]], weak
+
+
+_QUESTIONS = {
+    "byte_off": "",
+    "byte_sz": "size",
+    "field_exists": "exists?",
+    "signed": "signed?",
+    "lshift_u64": "bits",
+    "rshift_u64": "bits",
+    "local_type_id": "type id",
+    "target_type_id": "type id",
+    "type_exists": "exists?",
+    "type_size": "size",
+    "enumval_exists": "exists?",
+    "enumval_value": "value",
+    "type_matches": "matches?",
+}
+
+
+def _core_rows(facts: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Fold the relocations of all programs: one row per type, its fields in order of first use."""
+    by_type: dict[str, dict[str, None]] = {}
+    for relocation in facts["core_relocations"]:
+        question = _QUESTIONS[relocation["kind"]]
+        text = relocation["path"] or ("" if question else relocation["access"])
+        said = f"{text} ({question})" if text and question else text or question
+        by_type.setdefault(relocation["type"], {})[said] = None
+    for name, fields in by_type.items():
+        yield name, ", ".join(fields)

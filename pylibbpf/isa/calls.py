@@ -1,0 +1,437 @@
+"""Find the calls that send records to user space: to which map, and of what size.
+
+The type of what a ring buffer or perf buffer carries is not stored in the map. What the program
+hands to the helper tells something about it: the size, and where the bytes lie. A small forward
+dataflow follows constants, references to maps and pointers into the stack through registers and
+spills. It judges nothing; what it cannot follow is unknown.
+"""
+
+from __future__ import annotations
+
+import operator
+
+from pylibbpf.isa import insn as isa
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pylibbpf.isa.insn import Insn
+
+    # What a register or a stack slot is known to hold; None: anything.
+    #   ("const", n)              the unsigned 64-bit number n
+    #   ("map", name)             a reference to the map itself
+    #   ("value", name, offset)   a pointer into a value of the map
+    #   ("stack", offset)         a pointer into the frame, counted from r10
+    #   ("frame",)                a pointer somewhere into the frame
+    #   ("record", index)         what the reserve call at this instruction gave
+    Value = tuple[object, ...] | None
+    State = tuple[tuple[Value, ...], dict[int, Value]]
+
+__all__ = ["OUTPUT_HELPERS", "OutputCall", "output_calls"]
+
+
+class OutputHelper:
+    """Which registers of a sending helper hold the map, the data (0: none) and the size."""
+
+    __slots__ = ("data", "map", "name", "size")
+
+    def __init__(self, name: str, map: int, data: int, size: int) -> None:
+        self.name = name
+        self.map = map
+        self.data = data
+        self.size = size
+
+
+# Helper numbers and arguments: the comments of uapi linux/bpf.h.
+OUTPUT_HELPERS = {
+    25: OutputHelper("perf_event_output", 2, 4, 5),
+    111: OutputHelper("skb_output", 2, 4, 5),
+    121: OutputHelper("xdp_output", 2, 4, 5),
+    130: OutputHelper("ringbuf_output", 1, 2, 3),
+    131: OutputHelper("ringbuf_reserve", 1, 0, 2),
+    198: OutputHelper("ringbuf_reserve_dynptr", 1, 0, 2),
+}
+_RESERVE = 131
+
+# Helpers whose first argument is a map and whose result points at the start of one of its values:
+# map_lookup_elem, get_local_storage, sk_, inode_ and task_storage_get, map_lookup_percpu_elem,
+# cgrp_storage_get.
+_LOOKUPS = frozenset((1, 81, 107, 145, 156, 195, 210))
+
+
+class OutputCall:
+    """One call that sends or reserves a record.
+
+    ``map`` is None where the dataflow lost the map, ``size`` is None where it is not one constant.
+    ``data`` says where the bytes come from: ``("stack", offset)``, ``("value", map, offset)`` for
+    a value of a map, ``("record", index)`` for the result of a reserving call (for which this is
+    its own index), or None.
+    """
+
+    __slots__ = ("data", "helper", "insn_index", "map", "size")
+
+    def __init__(
+        self, map: str | None, helper: int, size: int | None, insn_index: int, data: Value = None
+    ) -> None:
+        self.map = map
+        self.helper = helper
+        self.size = size
+        self.insn_index = insn_index
+        self.data = data
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, OutputCall):
+            return NotImplemented
+        return self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        name = OUTPUT_HELPERS[self.helper].name
+        return f"OutputCall({self.map!r}, {name}, size={self.size}, insn {self.insn_index})"
+
+    def _key(self) -> tuple[object, ...]:
+        return (self.map, self.helper, self.size, self.insn_index, self.data)
+
+
+_U64 = (1 << 64) - 1
+_U32 = (1 << 32) - 1
+
+
+def _arithmetic_shift(a: int, b: int, bits: int) -> int:
+    return (a - (1 << bits) if a >> (bits - 1) else a) >> (b % bits)
+
+
+# Constant folding; the third argument is the width. Division is left out: compilers fold it.
+_ALU: dict[int, Callable[[int, int, int], int]] = {
+    isa.ADD: lambda a, b, bits: a + b,
+    isa.SUB: lambda a, b, bits: a - b,
+    isa.MUL: lambda a, b, bits: a * b,
+    isa.OR: lambda a, b, bits: operator.or_(a, b),
+    isa.AND: lambda a, b, bits: operator.and_(a, b),
+    isa.XOR: lambda a, b, bits: operator.xor(a, b),
+    isa.LSH: lambda a, b, bits: a << (b % bits),
+    isa.RSH: lambda a, b, bits: a >> (b % bits),
+    isa.ARSH: _arithmetic_shift,
+}
+
+_ENTRY: State = ((None,) * isa.R10 + (("stack", 0),), {})
+
+# Each visit of a block either lowers a register or a slot, or ends: programs settle after few
+# visits per instruction. Code made to be slow is given up on, and all its calls are unknown.
+_VISITS = 40
+
+_FRAME = 512  # MAX_BPF_STACK
+
+
+def output_calls(insns: Sequence[Insn], maps: Mapping[int, str]) -> list[OutputCall]:
+    """List the sending calls of a program and of the functions linked to it, in code order.
+
+    ``maps`` says which ``LD_IMM64`` refers to which map (the map itself, not its value: not
+    ``PSEUDO_MAP_VALUE``). Arguments are followed into functions that are called by relative
+    offset. Ends on any input.
+    """
+    return _Flow(insns, maps).run()
+
+
+class _Flow:
+    def __init__(self, insns: Sequence[Insn], maps: Mapping[int, str]) -> None:
+        self.insns = insns
+        self.maps = maps
+        self.leaders = self._find_leaders()
+        self.states: dict[int, State] = {}
+        self.work: list[int] = []
+        self.found: dict[int, OutputCall] = {}
+        self.seen = bytearray(len(insns))
+
+    def run(self) -> list[OutputCall]:
+        if not any(_sends(insn) for insn in self.insns):
+            return []
+        budget = _VISITS * len(self.insns) + 1000
+        self._enter(0, _ENTRY)
+        start = 0
+        while budget > 0:
+            while self.work and budget > 0:
+                budget -= self._block(self.work.pop())
+            # What no path reaches may be a callback or a function called by other means.
+            start = self._unseen(start)
+            if start < 0:
+                return [self.found[i] for i in sorted(self.found)]
+            self._enter(start, _ENTRY)
+        return [
+            OutputCall(None, insn.imm, None, index)
+            for index, insn in enumerate(self.insns)
+            if _sends(insn)
+        ]
+
+    def _find_leaders(self) -> frozenset[int]:
+        """Where control can arrive other than from the instruction before."""
+        leaders = {0}
+        skip = False
+        for index, insn in enumerate(self.insns):
+            if skip:
+                skip = False
+                continue
+            skip = insn.code == isa.LD_IMM64
+            for target in _targets(insn, index):
+                leaders.add(target)
+            if skip and insn.src == isa.PSEUDO_FUNC:
+                leaders.add(index + 1 + insn.imm)
+        return frozenset(leaders)
+
+    def _unseen(self, start: int) -> int:
+        return self.seen.find(0, start)
+
+    def _enter(self, index: int, state: State) -> None:
+        """Join a state into what is known at the start of a block."""
+        if not 0 <= index < len(self.insns):
+            return
+        old = self.states.get(index)
+        new = state if old is None else _join(old, state)
+        if old is None or new != old:
+            self.states[index] = new
+            self.work.append(index)
+
+    def _block(self, index: int) -> int:
+        """Walk from a leader to the end of its block; tell how many instructions that was."""
+        registers, slots = self.states[index]
+        r = list(registers)
+        slots = dict(slots)
+        first = index
+        while True:
+            insn = self.insns[index]
+            code = insn.code
+            kind = code & isa.CLASS_MASK
+            self.seen[index] = 1
+            step = 1
+            if kind in (isa.ALU, isa.ALU64):
+                if insn.dst < isa.R10:
+                    r[insn.dst] = _alu(insn, r)
+            elif code == isa.LD_IMM64:
+                step = 2
+                if index + 1 < len(self.seen):
+                    self.seen[index + 1] = 1
+                if insn.dst < isa.R10:
+                    r[insn.dst] = self._constant(index)
+                if insn.src == isa.PSEUDO_FUNC:
+                    self._enter(index + 1 + insn.imm, _ENTRY)
+            elif kind == isa.LDX:
+                if insn.dst < isa.R10:
+                    r[insn.dst] = _load(insn, r, slots)
+            elif kind in (isa.ST, isa.STX):
+                _store(insn, r, slots)
+            elif kind == isa.LD:
+                r[0:6] = (None,) * 6  # ABS and IND: the legacy packet loads clobber like a call
+            elif code == isa.CALL_CODE:
+                self._call(index, r, slots)
+            elif code == isa.CALL_CODE | isa.X:  # a call through a register: to anywhere
+                _clobber(r, slots)
+                r[0:6] = (None,) * 6
+            elif code == isa.EXIT_CODE:
+                break
+            else:
+                for target in _targets(insn, index):
+                    self._enter(target, (tuple(r), dict(slots)))
+                if code & isa.OP_MASK == isa.JA:
+                    break
+            index += step
+            if index >= len(self.insns):
+                break
+            if index in self.leaders:
+                self._enter(index, (tuple(r), slots))
+                break
+        return index - first + 1
+
+    def _constant(self, index: int) -> Value:
+        name = self.maps.get(index)
+        if name is not None:
+            return ("map", name)
+        if self.insns[index].src:
+            return None
+        return ("const", isa.imm64(self.insns, index))
+
+    def _call(self, index: int, r: list[Value], slots: dict[int, Value]) -> None:
+        insn = self.insns[index]
+        result: Value = None
+        if insn.src == isa.HELPER:
+            helper = OUTPUT_HELPERS.get(insn.imm)
+            if helper is not None:
+                self._output(index, helper, r)
+            if insn.imm == _RESERVE:
+                result = ("record", index)
+            elif insn.imm in _LOOKUPS:
+                where = r[1]
+                if where is not None and where[0] == "map":
+                    result = ("value", where[1], 0)
+        elif insn.src == isa.PSEUDO_CALL:
+            # The callee has a frame of its own: a pointer into ours is nothing it can follow.
+            arguments = tuple(None if _in_frame(value) else value for value in r[1:6])
+            entry = (None, *arguments, *(None,) * 4, ("stack", 0))
+            self._enter(index + 1 + insn.imm, (entry, {}))
+        _clobber(r, slots)
+        r[0:6] = (result, None, None, None, None, None)
+
+    def _output(self, index: int, helper: OutputHelper, r: list[Value]) -> None:
+        where, size = r[helper.map], r[helper.size]
+        name = where[1] if where is not None and where[0] == "map" else None
+        number = size[1] if size is not None and size[0] == "const" else None
+        if isinstance(number, int):
+            number &= _U32  # all of these helpers take a u32, or refuse a larger u64
+        data = r[helper.data] if helper.data else ("record", index)
+        if data is not None and data[0] not in ("stack", "value", "record"):
+            data = None
+        self.found[index] = OutputCall(
+            name if isinstance(name, str) else None,
+            self.insns[index].imm,
+            number if isinstance(number, int) else None,
+            index,
+            data,
+        )
+
+
+def _sends(insn: Insn) -> bool:
+    return insn.code == isa.CALL_CODE and insn.src == isa.HELPER and insn.imm in OUTPUT_HELPERS
+
+
+def _targets(insn: Insn, index: int) -> tuple[int, ...]:
+    """Where a jump or a call to a function of the program goes."""
+    code = insn.code
+    kind = code & isa.CLASS_MASK
+    if kind not in (isa.JMP, isa.JMP32):
+        return ()
+    if code == isa.CALL_CODE:
+        return (index + 1 + insn.imm,) if insn.src == isa.PSEUDO_CALL else ()
+    if code in (isa.EXIT_CODE, isa.CALL_CODE | isa.X):
+        return ()
+    if code == isa.JMP32 | isa.JA:  # gotol: the offset is in imm (RFC 9669, section 4.3)
+        return (index + 1 + insn.imm,)
+    return (index + 1 + insn.off,)
+
+
+def _join_value(a: Value, b: Value) -> Value:
+    if a == b:
+        return a
+    return ("frame",) if _in_frame(a) and _in_frame(b) else None
+
+
+def _join(a: State, b: State) -> State:
+    registers = tuple(map(_join_value, a[0], b[0]))
+    slots: dict[int, Value] = {}
+    for offset, value in a[1].items():
+        joined = _join_value(value, b[1].get(offset))
+        if joined is not None:
+            slots[offset] = joined
+    return registers, slots
+
+
+def _in_frame(value: Value) -> bool:
+    return value is not None and value[0] in ("stack", "frame")
+
+
+def _operand(insn: Insn, r: list[Value]) -> Value:
+    if insn.code & isa.X:
+        return r[insn.src] if insn.src < isa.REGISTERS else None
+    return ("const", insn.imm & _U64)
+
+
+def _alu(insn: Insn, r: list[Value]) -> Value:
+    op = insn.code & isa.OP_MASK
+    wide = insn.code & isa.CLASS_MASK == isa.ALU64
+    other = _operand(insn, r)
+    if op == isa.MOV:
+        if insn.off:  # movsx, and address space casts
+            return None
+        if wide:
+            return other
+        if other is not None and other[0] == "const" and isinstance(other[1], int):
+            return ("const", other[1] & _U32)
+        return None
+    mine = r[insn.dst]
+    number = other[1] if other is not None and other[0] == "const" else None
+    if mine is None:
+        # A pointer into the frame that is added to an index: it lies somewhere in the frame.
+        return ("frame",) if wide and op == isa.ADD and _in_frame(other) else None
+    if _in_frame(mine) or mine[0] == "value":
+        if wide and op in (isa.ADD, isa.SUB) and isinstance(number, int):
+            change = number - (1 << 64) if number >> 63 else number
+            if op == isa.SUB:
+                change = -change
+            at = mine[-1]
+            if isinstance(at, int) and abs(at + change) < 1 << 31:
+                return (*mine[:-1], at + change)
+        return ("frame",) if _in_frame(mine) else None
+    fold = _ALU.get(op)
+    if fold is None or mine[0] != "const":
+        return ("frame",) if op == isa.ADD and wide and _in_frame(other) else None
+    if not isinstance(number, int) or not isinstance(mine[1], int):
+        return ("frame",) if op == isa.ADD and wide and _in_frame(other) else None
+    bits, mask = (64, _U64) if wide else (32, _U32)
+    return ("const", fold(mine[1] & mask, number & mask, bits) & mask)
+
+
+def _address(register: int, off: int, r: list[Value]) -> Value:
+    """Where in the frame an access goes: ("stack", offset), ("frame",), or None for elsewhere."""
+    base = r[register] if register < isa.REGISTERS else None
+    if base is None or not _in_frame(base):
+        return None
+    at = base[1] if base[0] == "stack" else None
+    return ("stack", at + off) if isinstance(at, int) else ("frame",)
+
+
+def _load(insn: Insn, r: list[Value], slots: dict[int, Value]) -> Value:
+    where = _address(insn.src, insn.off, r)
+    if where is None or where[0] != "stack" or insn.code != isa.LDX | isa.MEM | isa.DW:
+        return None
+    return slots.get(where[1]) if isinstance(where[1], int) else None
+
+
+def _store(insn: Insn, r: list[Value], slots: dict[int, Value]) -> None:
+    if insn.code & isa.MODE_MASK == isa.ATOMIC and insn.imm & 0x01 and insn.src < isa.R10:
+        r[insn.src] = None  # BPF_FETCH: the old value comes back in the source register
+        if insn.imm & 0xF0 == 0xF0:
+            r[0] = None  # CMPXCHG answers in r0
+    where = _address(insn.dst, insn.off, r)
+    if where is None:
+        return
+    at = where[1] if where[0] == "stack" else None
+    if not isinstance(at, int):
+        slots.clear()
+        return
+    size = isa.SIZES[insn.code & isa.SIZE_MASK]
+    _forget(slots, at, at + size)
+    if insn.code & isa.MODE_MASK != isa.MEM or size != 8 or at % 8 or not -_FRAME <= at < 0:
+        return
+    if insn.code & isa.CLASS_MASK == isa.STX:
+        value = r[insn.src] if insn.src < isa.REGISTERS else None
+    else:
+        value = ("const", insn.imm & _U64)
+    if value is not None:
+        slots[at] = value
+
+
+def _forget(slots: dict[int, Value], low: int, high: int) -> None:
+    for at in [at for at in slots if at < high and at + 8 > low]:
+        del slots[at]
+
+
+def _clobber(r: list[Value], slots: dict[int, Value]) -> None:
+    """Forget the stack slots that a called function may have written through its arguments.
+
+    A pointer is followed by its length in every helper that writes to memory; where the next
+    argument is no constant, all above the pointer may have changed.
+    """
+    if not slots:
+        return
+    for n in range(1, 6):
+        value = r[n]
+        if value is None or not _in_frame(value):
+            continue
+        at = value[1] if value[0] == "stack" else None
+        if not isinstance(at, int):
+            slots.clear()
+            return
+        length = r[n + 1] if n < 5 else None
+        size = length[1] if length is not None and length[0] == "const" else None
+        _forget(slots, at, at + (size & _U32) if isinstance(size, int) else 1)

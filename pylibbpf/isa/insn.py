@@ -1,0 +1,125 @@
+"""One BPF instruction, and the numbers it is made of (RFC 9669, sections 3 to 5)."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["INSN_SIZE", "Insn", "decode", "encode", "imm64", "is_ld_imm64"]
+
+INSN_SIZE = 8
+
+# Instruction classes: the low three bits of the opcode.
+LD, LDX, ST, STX, ALU, JMP, JMP32, ALU64 = range(8)
+CLASS_MASK = 0x07
+
+# Arithmetic and jumps: one bit says where the second operand comes from, four bits say what.
+K = 0x00  # the second operand is imm
+X = 0x08  # the second operand is the source register
+OP_MASK = 0xF0
+
+ADD, SUB, MUL, DIV, OR, AND, LSH, RSH = range(0x00, 0x80, 0x10)
+NEG, MOD, XOR, MOV, ARSH, END = range(0x80, 0xE0, 0x10)
+
+JA, JEQ, JGT, JGE, JSET, JNE, JSGT, JSGE = range(0x00, 0x80, 0x10)
+CALL, EXIT, JLT, JLE, JSLT, JSLE, JCOND = range(0x80, 0xF0, 0x10)
+
+# Loads and stores: two bits of size, three bits of mode.
+W, H, B, DW = 0x00, 0x08, 0x10, 0x18
+SIZE_MASK = 0x18
+SIZES = {W: 4, H: 2, B: 1, DW: 8}
+IMM, ABS, IND, MEM, MEMSX, ATOMIC = 0x00, 0x20, 0x40, 0x60, 0x80, 0xC0
+MODE_MASK = 0xE0
+
+LD_IMM64 = LD | IMM | DW
+CALL_CODE = JMP | CALL
+EXIT_CODE = JMP | EXIT
+
+# What the source register of LD_IMM64 says about its value (uapi linux/bpf.h, 6.18).
+PSEUDO_MAP_FD = 1
+PSEUDO_MAP_VALUE = 2
+PSEUDO_BTF_ID = 3
+PSEUDO_FUNC = 4
+PSEUDO_MAP_IDX = 5
+PSEUDO_MAP_IDX_VALUE = 6
+
+# What the source register of CALL says about its target.
+HELPER = 0
+PSEUDO_CALL = 1
+PSEUDO_KFUNC_CALL = 2
+
+R10 = 10  # the frame pointer, read only
+REGISTERS = 11
+
+_LAYOUT = Struct("<BBhi")
+
+
+class Insn:
+    """One slot of eight bytes; ``LD_IMM64`` takes two, the second with opcode 0.
+
+    ``off`` and ``imm`` are signed, as the kernel's ``struct bpf_insn`` has them.
+    """
+
+    __slots__ = ("code", "dst", "imm", "off", "src")
+
+    def __init__(self, code: int, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> None:
+        self.code = code
+        self.dst = dst
+        self.src = src
+        self.off = off
+        self.imm = imm
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Insn):
+            return NotImplemented
+        return self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"Insn(0x{self.code:02x}, {self.dst}, {self.src}, {self.off}, {self.imm})"
+
+    def _key(self) -> tuple[int, int, int, int, int]:
+        return (self.code, self.dst, self.src, self.off, self.imm)
+
+
+def decode(data: bytes | bytearray | memoryview) -> list[Insn]:
+    """Read little-endian instructions; the index in the list is the kernel's instruction number.
+
+    Both slots of ``LD_IMM64`` are kept for that reason.
+
+    Raises:
+        ValueError: the length is not a multiple of eight.
+    """
+    if len(data) % INSN_SIZE:
+        raise ValueError(f"{len(data)} bytes are not a whole number of 8-byte BPF instructions")
+    return [
+        Insn(code, registers & 0x0F, registers >> 4, off, imm)
+        for code, registers, off, imm in _LAYOUT.iter_unpack(data)
+    ]
+
+
+def encode(insns: Iterable[Insn]) -> bytes:
+    """Turn instructions back into the bytes that :func:`decode` reads."""
+    return b"".join(
+        _LAYOUT.pack(i.code, (i.src & 0x0F) << 4 | i.dst & 0x0F, i.off, i.imm) for i in insns
+    )
+
+
+def is_ld_imm64(insn: Insn) -> bool:
+    """Tell whether this slot is the first of the two that load a 64-bit constant."""
+    return insn.code == LD_IMM64
+
+
+def imm64(insns: Sequence[Insn], index: int) -> int:
+    """Give the unsigned 64-bit constant of the ``LD_IMM64`` at ``index``.
+
+    A program that is cut off after the first slot has zeros above.
+    """
+    low = insns[index].imm & 0xFFFFFFFF
+    high = insns[index + 1].imm & 0xFFFFFFFF if index + 1 < len(insns) else 0
+    return high << 32 | low

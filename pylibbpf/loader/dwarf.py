@@ -1,0 +1,530 @@
+"""What DWARF knows of the records that a program sends: rule 3 of :mod:`pylibbpf.events`.
+
+At a call that outputs a record, the record lies in a C variable, or a C variable points at it.
+DWARF says where each variable lives, instruction by instruction: in a register or at a place of
+the frame. A type is given only where nothing contradicts it: at every call that may send to the
+map a variable must be found, and all must be of one type.
+
+Written for the DWARF 4 and 5 of clang 11 to 22. pyelftools trusts what it reads, so damaged
+files make it raise anything at all; that ends here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+import time
+from collections.abc import Callable, Container, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pylibbpf.errors import BtfError, ElfError
+from pylibbpf.isa import insn as isa
+from pylibbpf.isa.calls import OUTPUT_HELPERS, OutputCall
+from pylibbpf.isa.insn import Insn
+from pylibbpf.loader.dwarf_scan import top_level
+from pylibbpf.loader.dwarf_types import (
+    TypeBuilder,
+    attribute,
+    byte_size,
+    same_type,
+    stripped,
+    target_of,
+)
+from pylibbpf.loader.elf import SHF_COMPRESSED, SHT_PROGBITS, Elf
+from pylibbpf.loader.link import sending_calls
+from pylibbpf.loader.object import read
+from pylibbpf.spec import FunctionSpec
+
+if TYPE_CHECKING:
+    from pylibbpf.btf.parse import Btf
+
+__all__ = ["named_type", "record_types"]
+
+# pyelftools has no types of its own to check against.
+Die = Any
+
+# A damaged file must not keep anybody waiting. DWARF of a large tool takes under two seconds.
+_SECONDS = 4.0
+
+_T = TypeVar("_T")
+
+
+def record_types(data: bytes) -> dict[str, tuple[Btf, int]]:
+    """Find the record types of all ring and perf buffers that the object's DWARF tells.
+
+    Raises:
+        ElfError, BtfError: the object or its DWARF is damaged.
+    """
+    outcome = _outcome(data)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+@functools.lru_cache(maxsize=1)
+def _outcome(data: bytes) -> dict[str, tuple[Btf, int]] | ElfError | BtfError:
+    """All maps of an object are asked for one after the other; damage must cost its time once."""
+    try:
+        calls = sending_calls(read(data))
+        return _guarded(lambda: _Reader(data).record_types(calls)) if calls else {}
+    except (ElfError, BtfError) as error:
+        return error
+
+
+def named_type(data: bytes, text: str) -> tuple[Btf, int] | None:
+    """Look up a type by the name that C gives it: ``"struct event"``, or ``"event_t"``.
+
+    Raises:
+        ElfError, BtfError: the object's DWARF is damaged.
+    """
+    return _guarded(lambda: _Reader(data).named_type(text))
+
+
+def _guarded(work: Callable[[], _T]) -> _T:
+    try:
+        return work()
+    except (ElfError, BtfError):
+        raise
+    except Exception as error:
+        # pyelftools checks little: KeyError, AssertionError, construct's and struct's errors,
+        # RecursionError and more have been seen on damaged files. All mean the same.
+        raise ElfError(f"the DWARF of the object cannot be read ({error!r:.100})") from error
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where a variable is: ``reg`` n, ``frame`` n bytes above the frame's end, ``stack`` r10 + n.
+
+    It holds from byte ``low`` of the section to before ``high``.
+    """
+
+    low: int
+    high: int
+    kind: str
+    number: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable or parameter, of the function itself or of one inlined into it."""
+
+    type: Die
+    places: tuple[Place, ...]
+
+    def at(self, pc: int) -> Iterator[Place]:
+        return (place for place in self.places if place.low <= pc < place.high)
+
+
+def _relocated(data: bytes) -> bytes:
+    """Fill in the relocations of the DWARF sections.
+
+    pyelftools can do it, in two seconds for an object that includes vmlinux.h; nearly all of them
+    are against sections, whose value is 0, and change nothing.
+    """
+    elf = Elf(data)
+    image = bytearray(data)
+    for section in elf.sections:
+        if not section.name.startswith(".debug_") or section.type != SHT_PROGBITS:
+            continue
+        if section.flags & SHF_COMPRESSED:
+            raise ElfError("the DWARF of the object is compressed")
+        for relocation in elf.relocations(section):
+            width = _WIDTHS.get(relocation.type)
+            change = relocation.symbol.value + relocation.addend
+            if width is None or not change or relocation.offset + width > section.size:
+                continue
+            at = section.offset + relocation.offset
+            value = int.from_bytes(image[at : at + width], "little") + change
+            image[at : at + width] = (value % (1 << width * 8)).to_bytes(width, "little")
+    return bytes(image)
+
+
+# Relocation types to bytes. Up to version 12, clang used the types for code in DWARF as well.
+_WIDTHS = {1: 8, 2: 8, 3: 4, 4: 4, 10: 4}
+
+
+class _Reader:
+    def __init__(self, data: bytes) -> None:
+        from elftools.dwarf.locationlists import LocationParser
+        from elftools.elf.elffile import ELFFile
+
+        self.deadline = time.monotonic() + _SECONDS
+        file = io.BytesIO(_relocated(data))
+        self.dwarf: Any = ELFFile(file).get_dwarf_info(relocate_dwarf_sections=False)
+        self.locations: Any = LocationParser(self.dwarf.location_lists())
+        self.builder = TypeBuilder(self.tick)
+
+    def tick(self) -> None:
+        if time.monotonic() > self.deadline:
+            raise ElfError(f"the DWARF of the object takes over {_SECONDS:.0f} s to read")
+
+    def top_level(self, tags: Container[str]) -> Iterator[Die]:
+        """The entries of these kinds that are not inside others."""
+        data = self.dwarf.debug_info_sec.stream.getvalue()
+        for unit in self.dwarf.iter_CUs():
+            for offset, tag in top_level(unit, data):
+                self.tick()
+                if tag in tags:
+                    yield unit.get_DIE_from_refaddr(offset)
+
+    def named_type(self, text: str) -> tuple[Btf, int] | None:
+        words = text.split()
+        tag = _TAGS.get(words[0]) if len(words) == 2 else None
+        name = (words[1] if tag is not None else " ".join(words)).encode()
+        best = None
+        for die in self.top_level(_RANK if tag is None else (tag,)):
+            attributes = die.attributes
+            if "DW_AT_declaration" in attributes or "DW_AT_name" not in attributes:
+                continue
+            if attributes["DW_AT_name"].value != name:
+                continue
+            if best is None or _RANK[die.tag] < _RANK[best.tag]:
+                best = die
+        return self._built(best) if best is not None else None
+
+    def _built(self, die: Die) -> tuple[Btf, int]:
+        type_id = self.builder.add(die)
+        return self.builder.btf(), type_id
+
+    def record_types(
+        self, calls: Iterable[tuple[OutputCall, FunctionSpec, int]]
+    ) -> dict[str, tuple[Btf, int]]:
+        by_map: dict[str, list[Die | None]] = {}
+        lost = False
+        wanted = {(function.name, function.offset) for _, function, _ in calls}
+        functions = self._functions(wanted)
+        for call, function, insn in calls:
+            if call.map is None:
+                lost = True  # it may send to any of them
+                continue
+            die = functions.get((function.name, function.offset))
+            found = None
+            if die is not None:
+                found = _Site(function, insn, call, self._variables(die)).record()
+            by_map.setdefault(call.map, []).append(found)
+        if lost:
+            return {}
+        decided = {}
+        for name, dies in by_map.items():
+            first = dies[0]
+            if first is not None and all(d is not None and same_type(first, d) for d in dies):
+                decided[name] = self.builder.add(first)
+        btf = self.builder.btf() if decided else None
+        return {name: (btf, type_id) for name, type_id in decided.items() if btf is not None}
+
+    def _functions(self, wanted: set[tuple[str, int]]) -> dict[tuple[str, int], Die]:
+        """Find functions by name and address: each section starts at 0, so the address alone
+        does not tell them apart.
+        """
+        found = {}
+        for die in self.top_level(("DW_TAG_subprogram",)):
+            if "DW_AT_low_pc" in die.attributes:
+                name = attribute(die, "DW_AT_name")
+                if name is not None:
+                    key = (name.decode("utf-8", "backslashreplace"), _low(die))
+                    if key in wanted:
+                        found[key] = die
+                        if len(found) == len(wanted):
+                            break
+        return found
+
+    def _variables(self, function: Die) -> list[Variable]:
+        """All variables of a function and of what was inlined into it."""
+        variables = []
+        work = [(function, self._ranges(function))]
+        while work:
+            self.tick()
+            scope, ranges = work.pop()
+            for die in scope.iter_children():
+                if die.tag in ("DW_TAG_variable", "DW_TAG_formal_parameter"):
+                    variable = self._variable(die, ranges)
+                    if variable is not None:
+                        variables.append(variable)
+                elif die.tag in ("DW_TAG_lexical_block", "DW_TAG_inlined_subroutine"):
+                    work.append((die, self._ranges(die) or ranges))
+        return variables
+
+    def _variable(self, die: Die, ranges: list[tuple[int, int]]) -> Variable | None:
+        location = die.attributes.get("DW_AT_location")
+        if location is None:
+            return None
+        type = target_of(die)
+        if type is None:
+            return None
+        unit = die.cu
+        parsed = self.locations.parse_from_attribute(location, unit["version"], die)
+        places = []
+        if not isinstance(parsed, list):
+            place = _place(parsed.loc_expr)
+            if place is not None:
+                places = [Place(low, high, *place) for low, high in ranges]
+            return Variable(type, tuple(places))
+        base = _low(unit.get_top_DIE())
+        for entry in parsed:
+            if hasattr(entry, "base_address"):
+                base = entry.base_address
+                continue
+            place = _place(entry.loc_expr)
+            if place is not None:
+                start = 0 if entry.is_absolute else base
+                places.append(Place(start + entry.begin_offset, start + entry.end_offset, *place))
+        return Variable(type, tuple(places))
+
+    def _ranges(self, die: Die) -> list[tuple[int, int]]:
+        """The addresses of a scope; empty where it does not say."""
+        attributes = die.attributes
+        if "DW_AT_high_pc" in attributes:
+            high = attributes["DW_AT_high_pc"]
+            low = _low(die)
+            end = high.value if high.form.startswith("DW_FORM_addr") else low + high.value
+            return [(low, end)]
+        ranges = attributes.get("DW_AT_ranges")
+        if ranges is None:
+            return []
+        unit = die.cu
+        base = _low(unit.get_top_DIE())
+        found = []
+        listed = self.dwarf.range_lists().get_range_list_at_offset(ranges.value, cu=unit)
+        for entry in listed:
+            if hasattr(entry, "base_address"):
+                base = entry.base_address
+            else:
+                start = 0 if getattr(entry, "is_absolute", False) else base
+                found.append((start + entry.begin_offset, start + entry.end_offset))
+        return found
+
+
+_TAGS = {
+    "struct": "DW_TAG_structure_type",
+    "union": "DW_TAG_union_type",
+    "enum": "DW_TAG_enumeration_type",
+}
+_RANK = {
+    "DW_TAG_typedef": 0,
+    "DW_TAG_structure_type": 1,
+    "DW_TAG_union_type": 2,
+    "DW_TAG_enumeration_type": 3,
+    "DW_TAG_base_type": 4,
+}
+
+
+def _low(die: Die) -> int:
+    attribute = die.attributes.get("DW_AT_low_pc")
+    return int(attribute.value) if attribute is not None else 0
+
+
+_OP_REG0, _OP_BREG0, _OP_FBREG, _OP_STACK_VALUE = 0x50, 0x70, 0x91, 0x9F
+
+
+def _place(expression: list[int]) -> tuple[str, int] | None:
+    """Read the few forms of location that clang writes for variables of one piece."""
+    if not expression:
+        return None
+    op, rest = expression[0], expression[1:]
+    if _OP_REG0 <= op < _OP_REG0 + isa.REGISTERS and not rest:
+        return ("reg", op - _OP_REG0)
+    if op == _OP_FBREG or _OP_BREG0 <= op < _OP_BREG0 + isa.REGISTERS:
+        number, length = _sleb128(rest)
+        rest = rest[length:]
+        if op == _OP_FBREG and not rest:
+            # From the lowest byte of the frame; see _Site. A negative number could only be from
+            # the frame pointer.
+            return ("frame", number) if number >= 0 else ("stack", number)
+        if op == _OP_BREG0 + isa.R10 and not rest:
+            return ("stack", number)
+        if rest == [_OP_STACK_VALUE] and not number and op != _OP_FBREG:
+            return ("reg", op - _OP_BREG0)
+    return None
+
+
+def _sleb128(data: list[int]) -> tuple[int, int]:
+    value = shift = 0
+    for length, byte in enumerate(data, 1):
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            return (value - (1 << shift) if byte & 0x40 else value), length
+    return 0, len(data)
+
+
+# How many instructions around a call are looked at for the variable.
+_REACH = 400
+
+
+class _Site:
+    """One call that sends, and the search for the variable that is sent there."""
+
+    def __init__(
+        self, function: FunctionSpec, insn: int, call: OutputCall, variables: list[Variable]
+    ) -> None:
+        self.function = function
+        self.index = insn
+        self.call = call
+        self.variables = variables
+        self.insns = isa.decode(function.code)
+        self.frame = _frame_size(self.insns)
+
+    def record(self) -> Die | None:
+        """Give the one type that fits, if there is just one."""
+        data = self.call.data
+        if data is not None and data[0] == "stack" and isinstance(data[1], int):
+            return self._decide(self._on_stack(data[1]))
+        if OUTPUT_HELPERS[self.call.helper].data == 0:
+            return self._decide(self._pointed(self._after()))
+        return self._decide(self._pointed(self._before()))
+
+    def _decide(self, candidates: Iterable[Die]) -> Die | None:
+        """Choose among the types of the variables found; sizes decide between several."""
+        fitting: list[Die] = []
+        size = self.call.size
+        for die in candidates:
+            length = byte_size(die)
+            if length is None or (length == 1 and size != 1):
+                continue  # void * or char *: bytes of anything
+            if not any(same_type(die, other) for other in fitting):
+                fitting.append(die)
+        if size is not None:
+            # With more bytes than the struct has, something of its own length follows it.
+            fitting = [die for die in fitting if byte_size(die) == size] or [
+                die for die in fitting if (byte_size(die) or size) < size
+            ]
+        return fitting[0] if len(fitting) == 1 else None
+
+    def _on_stack(self, offset: int) -> Iterator[Die]:
+        pc = self.function.offset + self.index * isa.INSN_SIZE
+        for variable in self.variables:
+            if any(self._stack_offset(place) == offset for place in variable.at(pc)):
+                yield stripped(variable.type, typedefs=False)
+
+    def _stack_offset(self, place: Place) -> int | None:
+        """Where a place in the frame is, counted from r10.
+
+        LLVM gives offsets from the lowest address of the frame but names r10, its highest, as
+        frame base (TargetFrameLowering::getFrameIndexReference adds the frame's size).
+        """
+        if place.kind == "stack":
+            return place.number
+        return place.number - self.frame if place.kind == "frame" else None
+
+    def _pointed(self, states: Iterable[tuple[int, frozenset[int]]]) -> Iterator[Die]:
+        """What the variables point to that are in the registers or slots given, at each place."""
+        for index, holders in states:
+            pc = self.function.offset + index * isa.INSN_SIZE
+            for variable in self.variables:
+                for place in variable.at(pc):
+                    where = place.number if place.kind == "reg" else self._stack_offset(place)
+                    if where not in holders:
+                        continue
+                    pointer = stripped(variable.type)
+                    if pointer is not None and pointer.tag == "DW_TAG_pointer_type":
+                        target = stripped(target_of(pointer), typedefs=False)
+                        if target is not None:
+                            yield target
+
+    # Holders of a value are registers (0 to 10) and slots of the frame (below 0).
+
+    def _after(self) -> Iterator[tuple[int, frozenset[int]]]:
+        """Follow the result of the call forward; yield who holds it before each instruction."""
+        work = [(self.index + 1, frozenset((0,)))]
+        seen = set(work)
+        while work and len(seen) < _REACH:
+            index, holders = work.pop()
+            if not 0 <= index < len(self.insns):
+                continue
+            yield index, holders
+            insn = self.insns[index]
+            holders = _moved(insn, holders)
+            if not holders:
+                continue
+            for following in _successors(insn, index):
+                if (following, holders) not in seen:
+                    seen.add((following, holders))
+                    work.append((following, holders))
+
+    def _before(self) -> Iterator[tuple[int, frozenset[int]]]:
+        """Follow the data argument of the call back to where it comes from, in straight line."""
+        holders = frozenset((OUTPUT_HELPERS[self.call.helper].data,))
+        yield self.index, holders
+        for index in range(self.index - 1, max(-1, self.index - _REACH), -1):
+            insn = self.insns[index]
+            if not insn.code and index and isa.is_ld_imm64(self.insns[index - 1]):
+                continue
+            if insn.code in (isa.JMP | isa.JA, isa.EXIT_CODE):
+                return
+            written = _written(insn)
+            for register in written & holders:
+                holders -= {register}
+                source = _copied_from(insn)
+                if source is not None:
+                    holders |= {source}
+            if not holders:
+                return
+            yield index, holders
+
+
+def _frame_size(insns: list[Insn]) -> int:
+    """How much of the stack the function uses: the lowest address that it takes or touches."""
+    lowest = 0
+    pointer = set()
+    for insn in insns:
+        kind = insn.code & isa.CLASS_MASK
+        base = insn.src if kind == isa.LDX else insn.dst
+        if kind in (isa.LDX, isa.ST, isa.STX) and base == isa.R10:
+            lowest = min(lowest, insn.off)
+        elif insn.code == isa.ALU64 | isa.MOV | isa.X:
+            if insn.src == isa.R10:
+                pointer.add(insn.dst)
+            else:
+                pointer.discard(insn.dst)
+            continue
+        elif insn.code == isa.ALU64 | isa.ADD | isa.K and insn.dst in pointer:
+            lowest = min(lowest, insn.imm)
+        pointer -= _written(insn)
+    return (-lowest + 7) // 8 * 8
+
+
+def _written(insn: Insn) -> frozenset[int]:
+    kind = insn.code & isa.CLASS_MASK
+    if kind in (isa.ALU, isa.ALU64, isa.LDX) or insn.code == isa.LD_IMM64:
+        return frozenset((insn.dst,))
+    if insn.code in (isa.CALL_CODE, isa.CALL_CODE | isa.X):
+        return frozenset(range(6))
+    if kind == isa.STX and insn.code & isa.MODE_MASK == isa.MEM and insn.dst == isa.R10:
+        return frozenset((insn.off,))
+    return frozenset()
+
+
+def _copied_from(insn: Insn) -> int | None:
+    """The register or slot whose whole value this instruction copies."""
+    if insn.code == isa.ALU64 | isa.MOV | isa.X and not insn.off:
+        return insn.src
+    if insn.code == isa.LDX | isa.MEM | isa.DW and insn.src == isa.R10 and insn.off < 0:
+        return insn.off
+    if insn.code == isa.STX | isa.MEM | isa.DW and insn.dst == isa.R10 and insn.off < 0:
+        return insn.src
+    return None
+
+
+def _moved(insn: Insn, holders: frozenset[int]) -> frozenset[int]:
+    """Who holds the value after an instruction."""
+    source = _copied_from(insn)
+    kept = holders - _written(insn)
+    if source is not None and source in holders:
+        kept |= _written(insn)
+    return kept
+
+
+def _successors(insn: Insn, index: int) -> tuple[int, ...]:
+    kind = insn.code & isa.CLASS_MASK
+    if insn.code == isa.LD_IMM64:
+        return (index + 2,)
+    if kind not in (isa.JMP, isa.JMP32) or insn.code & ~isa.X == isa.CALL_CODE:
+        return (index + 1,)
+    if insn.code == isa.EXIT_CODE:
+        return ()
+    if insn.code == isa.JMP | isa.JA:
+        return (index + 1 + insn.off,)
+    if insn.code == isa.JMP32 | isa.JA:
+        return (index + 1 + insn.imm,)
+    return (index + 1, index + 1 + insn.off)

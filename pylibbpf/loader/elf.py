@@ -1,0 +1,283 @@
+"""The ELF container of a BPF object: sections, symbols, relocations.
+
+Read by hand and not with pyelftools, which trusts what a file says about itself: here every
+offset is held against the file's size before it is used, so that a damaged file gives one clear
+message and cannot make us read, allocate or loop without bound. (DWARF is pyelftools' work.)
+The layouts are those of the ELF-64 specification; the BPF numbers are from the kernel's
+Documentation/bpf/llvm_reloc.rst.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from struct import Struct
+
+from pylibbpf.errors import ElfError
+
+__all__ = ["Elf", "Relocation", "Section", "Symbol", "text_of"]
+
+SHT_PROGBITS, SHT_SYMTAB, SHT_RELA, SHT_NOBITS, SHT_REL = 1, 2, 4, 8, 9
+SHF_EXECINSTR = 4
+SHF_COMPRESSED = 0x800
+SHN_UNDEF, SHN_LORESERVE, SHN_XINDEX = 0, 0xFF00, 0xFFFF
+STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION, STT_FILE = range(5)
+STB_LOCAL, STB_GLOBAL, STB_WEAK = range(3)
+
+R_BPF_64_64 = 1  # the constant of an LD_IMM64
+R_BPF_64_ABS64 = 2  # an address in data
+R_BPF_64_32 = 10  # the target of a CALL
+
+EM_NONE, EM_BPF = 0, 247
+# For the message only: what people hand us by mistake.
+_MACHINES = {
+    2: "SPARC", 3: "x86 (32 bit)", 8: "MIPS", 20: "PowerPC", 21: "PowerPC (64 bit)",
+    22: "S/390", 40: "ARM (32 bit)", 43: "SPARC (64 bit)", 62: "x86-64", 183: "AArch64",
+    243: "RISC-V", 258: "LoongArch",
+}  # fmt: skip
+
+_HEADER = Struct("<16sHHIQQQIHHHHHH")
+_SECTION = Struct("<IIQQQQIIQQ")
+_SYMBOL = Struct("<IBBHQQ")
+_REL = Struct("<QQ")
+_RELA = Struct("<QQq")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Section:
+    """One section; ``size`` is what it takes in memory, which for ``.bss`` is not in the file."""
+
+    index: int
+    name: str
+    type: int
+    flags: int
+    offset: int
+    size: int
+    link: int
+    info: int
+
+    @property
+    def executable(self) -> bool:
+        return self.type == SHT_PROGBITS and bool(self.flags & SHF_EXECINSTR)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Symbol:
+    """One symbol; ``section`` is an index, 0 for an undefined one."""
+
+    name: str
+    value: int
+    size: int
+    type: int
+    bind: int
+    section: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Relocation:
+    """What the linker is to fill in at ``offset`` of a section; RELA gives an ``addend``."""
+
+    offset: int
+    type: int
+    symbol: Symbol
+    addend: int
+
+
+class Elf:
+    """A BPF object file, taken apart.
+
+    Raises:
+        ElfError: it is not one, or it is damaged.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        header = _checked_header(data)
+        (_, self.type, self.machine, _, _, _, table, _, _, _, _, entry, count, names) = header
+        self.sections = self._read_sections(table, entry, count, names)
+        self.symbols = self._read_symbols()
+        self.by_name = {(s.section, s.name): s for s in self.symbols}
+
+    def find(self, name: str) -> Section | None:
+        """Give the first section of this name that has contents."""
+        return next((s for s in self.sections if s.name == name and s.type), None)
+
+    def content(self, section: Section) -> bytes:
+        """Give the bytes of a section, zeros for one that is not in the file.
+
+        Raises:
+            ElfError: it is larger than any BPF object can use.
+        """
+        if section.type == SHT_NOBITS:
+            if section.size > _LARGEST:
+                raise ElfError(f"section {section.name!r} claims {section.size} bytes of zeros")
+            return bytes(section.size)
+        return self.data[section.offset : section.offset + section.size]
+
+    def relocations(self, section: Section) -> Iterator[Relocation]:
+        """List what is to be filled in in a section.
+
+        Raises:
+            ElfError: an entry lies outside the section or names a symbol that is not there.
+        """
+        for table in self.sections:
+            if table.type not in (SHT_REL, SHT_RELA) or table.info != section.index:
+                continue
+            for offset, info, addend in self._entries(table):
+                number = info >> 32
+                if number >= len(self.symbols):
+                    raise ElfError(
+                        f"relocation section {table.name!r} refers to symbol {number} of "
+                        f"{len(self.symbols)}"
+                    )
+                if offset >= section.size:
+                    raise ElfError(
+                        f"relocation section {table.name!r} points at offset {offset:#x} of "
+                        f"{section.name!r}, which has {section.size:#x} bytes"
+                    )
+                yield Relocation(offset, info & 0xFFFFFFFF, self.symbols[number], addend)
+
+    def _entries(self, table: Section) -> Iterator[tuple[int, int, int]]:
+        layout = _REL if table.type == SHT_REL else _RELA
+        content = self.content(table)
+        if len(content) % layout.size:
+            raise ElfError(f"relocation section {table.name!r} has a broken size")
+        for entry in layout.iter_unpack(content):
+            yield (*entry, 0) if table.type == SHT_REL else entry
+
+    def _read_sections(self, table: int, entry: int, count: int, names: int) -> list[Section]:
+        size = len(self.data)
+        if not table or not count:
+            if table and entry == _SECTION.size and table + entry <= size:
+                raise ElfError("object with more than 65,279 sections: not supported")
+            raise ElfError("the ELF file has no sections (truncated, or stripped of them)")
+        if entry != _SECTION.size:
+            raise ElfError(f"ELF section headers of {entry} bytes, expected {_SECTION.size}")
+        if table + entry * count > size:
+            raise ElfError(
+                f"truncated: the section headers end at byte {table + entry * count}, "
+                f"the file at {size}"
+            )
+        if names >= count:
+            raise ElfError(f"section names are in section {names} of {count}")
+        raw = list(_SECTION.iter_unpack(self.data[table : table + entry * count]))
+        strings = self._strings(raw[names], "section names")
+        sections = []
+        for index, (name, type, flags, _, offset, length, link, info, _, _) in enumerate(raw):
+            said = text_of(strings, name) if type else ""
+            if type not in (0, SHT_NOBITS) and offset + length > size:
+                raise ElfError(
+                    f"truncated: section {said!r} ends at byte {offset + length}, "
+                    f"the file at {size}"
+                )
+            sections.append(Section(index, said, type, flags, offset, length, link, info))
+        return sections
+
+    def _strings(self, raw: tuple[int, ...], what: str) -> bytes:
+        offset, length = raw[4], raw[5]
+        if raw[1] == SHT_NOBITS or offset + length > len(self.data):
+            raise ElfError(f"truncated: the {what} end at byte {offset + length}, "
+                           f"the file at {len(self.data)}")  # fmt: skip
+        return self.data[offset : offset + length]
+
+    def _read_symbols(self) -> list[Symbol]:
+        table = next((s for s in self.sections if s.type == SHT_SYMTAB), None)
+        if table is None:
+            return []
+        if table.size % _SYMBOL.size:
+            raise ElfError(f"symbol table {table.name!r} has a broken size")
+        if table.link >= len(self.sections):
+            raise ElfError(f"symbol names are in section {table.link} of {len(self.sections)}")
+        strings = self.content(self.sections[table.link])
+        symbols = []
+        for name, info, _, section, value, size in _SYMBOL.iter_unpack(self.content(table)):
+            if SHN_LORESERVE > section >= len(self.sections):
+                raise ElfError(
+                    f"symbol {text_of(strings, name)!r} lies in section {section} of "
+                    f"{len(self.sections)}"
+                )
+            said = text_of(strings, name)
+            if info & 0x0F == STT_SECTION and section < len(self.sections):
+                said = self.sections[section].name
+            symbols.append(Symbol(said, value, size, info & 0x0F, info >> 4, section))
+        return symbols
+
+
+# The kernel bounds a map value by KMALLOC_MAX_SIZE or, for arrays, by what vmalloc gives.
+# Beyond this a size is not meant.
+_LARGEST = 1 << 28
+
+
+def text_of(strings: bytes, offset: int) -> str:
+    """Read a NUL-terminated name from a string table; what is no UTF-8 is shown escaped.
+
+    Raises:
+        ElfError: the offset is outside, or the table does not end its last name.
+    """
+    if offset >= len(strings):
+        if offset == 0:
+            return ""
+        raise ElfError(f"a name at offset {offset} of a string table of {len(strings)} bytes")
+    end = strings.find(b"\0", offset)
+    if end < 0:
+        raise ElfError("a string table does not end with NUL")
+    return strings[offset:end].decode("utf-8", "backslashreplace")
+
+
+def _checked_header(data: bytes) -> tuple[int, ...]:
+    """Tell apart the ways in which a file is not a BPF object, each with its own message."""
+    if not data:
+        raise ElfError("the file is empty")
+    if data[:4] != b"\x7fELF":
+        raise ElfError(f"not an ELF file: it starts with {_shown(data[:4])}{_guess(data)}")
+    if len(data) < 20:
+        raise ElfError(f"truncated: {len(data)} bytes are not even an ELF header")
+    order = data[5]
+    if data[4] not in (1, 2) or order not in (1, 2):
+        raise ElfError("the ELF identification is damaged")
+    machine = int.from_bytes(data[18:20], "little" if order == 1 else "big")
+    if machine not in (EM_BPF, EM_NONE):
+        name = _MACHINES.get(machine, f"machine {machine}")
+        raise ElfError(f"an ELF file for {name}, not for BPF{_HINTS.get(machine, '')}")
+    if order == 2:
+        raise ElfError(
+            "a big-endian BPF object: this library reads little-endian ones "
+            "(compile with -target bpfel)"
+        )
+    if data[4] == 1:
+        raise ElfError("a 32-bit ELF file: BPF objects are 64-bit ones")
+    if len(data) < _HEADER.size:
+        raise ElfError(f"truncated: the ELF header needs {_HEADER.size} bytes of {len(data)}")
+    header: tuple[int, ...] = _HEADER.unpack_from(data)
+    if header[1] != 1:
+        kind = {2: "an executable", 3: "a shared library", 4: "a core dump"}.get(header[1])
+        raise ElfError(f"{kind or f'ELF type {header[1]}'}, not a relocatable object (.o)")
+    return header
+
+
+_HINTS = dict.fromkeys(_MACHINES, " (compile with clang -target bpf)")
+
+
+def _shown(data: bytes) -> str:
+    return " ".join(f"{byte:02x}" for byte in data)
+
+
+_MAGIC = {
+    b"BC\xc0\xde": "LLVM bitcode: compile it without -flto or -emit-llvm",
+    b"!<ar": "a static library",
+    b"\x1f\x8b": "compressed by gzip",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd",
+    b"\xfd7zX": "compressed by xz",
+    b"PK\x03\x04": "a zip archive",
+    b"#!": "a script",
+    b"\x9f\xeb": "bare BTF",
+}
+
+
+def _guess(data: bytes) -> str:
+    for magic, what in _MAGIC.items():
+        if data.startswith(magic):
+            return f" ({what})"
+    if data[:64].isascii() and data[:64].decode("ascii").replace("\n", " ").isprintable():
+        return " (text: compile the .c file first)"
+    return ""

@@ -1,0 +1,117 @@
+"""Put a program and the functions it uses into one piece, as libbpf hands it to the kernel."""
+
+from __future__ import annotations
+
+import dataclasses
+from bisect import bisect_right
+from collections.abc import Iterable
+
+from pylibbpf.isa import insn as isa
+from pylibbpf.isa.calls import OutputCall, output_calls
+from pylibbpf.isa.insn import Insn
+from pylibbpf.spec import FunctionSpec, ObjectSpec, Reference, ReferenceKind
+
+__all__ = ["Linked", "link", "sending_calls"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Linked:
+    """A program with its functions behind it; calls between them are relative, maps still names.
+
+    ``parts`` are the functions and where each starts; ``references`` are all that is left for a
+    loader to fill in, by instruction.
+    """
+
+    insns: tuple[Insn, ...]
+    parts: tuple[tuple[int, FunctionSpec], ...]
+    references: dict[int, Reference]
+
+    def origin(self, insn: int) -> tuple[FunctionSpec, int] | None:
+        """Tell which function an instruction came from, and its number there."""
+        at = bisect_right(self.parts, insn, key=lambda part: part[0]) - 1
+        start, function = self.parts[at]
+        return (function, insn - start) if insn - start < function.insn_count else None
+
+    def maps(self) -> dict[int, str]:
+        """Which instructions load a reference to which map."""
+        return {
+            at: reference.target
+            for at, reference in self.references.items()
+            if reference.kind is ReferenceKind.MAP
+        }
+
+
+def link(spec: ObjectSpec, program: FunctionSpec) -> Linked:
+    """Link a program as libbpf's bpf_object__relocate_calls does: each function once, in order."""
+    by_place = {_place(f): f for f in spec.functions}
+    starts: dict[tuple[str, int], int] = {_place(program): 0}
+    parts: list[tuple[int, FunctionSpec]] = [(0, program)]
+    insns: list[Insn] = []
+    references: dict[int, Reference] = {}
+    calls: list[tuple[int, tuple[str, int]]] = []
+    waiting = [program]
+    end = program.insn_count
+    while waiting:
+        function = waiting.pop(0)
+        base = len(insns)
+        insns += isa.decode(function.code)
+        for reference in function.references:
+            at = base + reference.insn
+            if reference.kind is not ReferenceKind.FUNCTION:
+                references[at] = dataclasses.replace(reference, insn=at)
+                continue
+            place = (reference.section, reference.offset)
+            calls.append((at, place))
+            target = by_place.get(place)
+            if target is not None and place not in starts:
+                starts[place] = end
+                parts.append((end, target))
+                end += target.insn_count
+                waiting.append(target)
+    for at, place in calls:
+        old = insns[at]
+        if place in starts and old.code in (isa.CALL_CODE, isa.LD_IMM64):
+            kind = isa.PSEUDO_CALL if old.code == isa.CALL_CODE else isa.PSEUDO_FUNC
+            insns[at] = Insn(old.code, old.dst, kind, old.off, starts[place] - at - 1)
+    return Linked(tuple(insns), tuple(parts), references)
+
+
+def _place(function: FunctionSpec) -> tuple[str, int]:
+    return function.section, function.offset
+
+
+# One program has at most a million instructions (BPF_COMPLEXITY_LIMIT_INSNS); a file that makes
+# all its programs share much code could still ask for the square of its size.
+_LIMIT = 4_000_000
+
+
+def sending_calls(
+    spec: ObjectSpec, programs: Iterable[FunctionSpec] | None = None
+) -> list[tuple[OutputCall, FunctionSpec, int]]:
+    """List the calls that send records, of all programs, each once.
+
+    With each come the function it stands in and its instruction number there. A function that
+    several programs share is listed once per finding, so that programs that pass it different
+    maps or sizes are all heard.
+    """
+    found: dict[tuple[object, ...], tuple[OutputCall, FunctionSpec, int]] = {}
+    work = 0
+    chosen = list(programs if programs is not None else spec.programs)
+    reached: set[tuple[str, int]] = set()
+    for program in [*chosen, *(f for f in spec.functions if programs is None and not f.program)]:
+        if not program.program and _place(program) in reached:
+            continue
+        linked = link(spec, program)
+        reached.update(_place(function) for _, function in linked.parts)
+        work += len(linked.insns)
+        if work > _LIMIT:
+            return []
+        for call in output_calls(linked.insns, linked.maps()):
+            where = linked.origin(call.insn_index)
+            if where is None:
+                continue
+            function, insn = where
+            data = None if call.data is None or call.data[0] == "record" else call.data
+            key = (*_place(function), insn, call.map, call.size, data)
+            found.setdefault(key, (call, function, insn))
+    return list(found.values())

@@ -1,0 +1,356 @@
+"""Map definitions: ``.maps`` by BTF, ``maps`` as structs, sections of data, struct_ops."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from pylibbpf.btf.types import (
+    Array,
+    Datasec,
+    Enum,
+    Enum64,
+    FuncProto,
+    Int,
+    Kind,
+    Member,
+    Ptr,
+    Var,
+)
+from pylibbpf.btf.types import (
+    Struct as BtfStruct,
+)
+from pylibbpf.errors import BtfError, ElfError
+from pylibbpf.loader.elf import (
+    SHT_NOBITS,
+    SHT_PROGBITS,
+    STT_FILE,
+    STT_NOTYPE,
+    STT_OBJECT,
+    STT_SECTION,
+    Elf,
+    Section,
+    Symbol,
+)
+from pylibbpf.spec import GlobalSpec, MapKind, MapSpec, SectionSpec
+from pylibbpf.uapi.enums import MapType
+
+if TYPE_CHECKING:
+    from pylibbpf.btf.parse import Btf
+
+__all__ = ["btf_maps", "data_maps", "global_variables", "legacy_maps", "struct_ops_maps"]
+
+BTF_SECTION = ".maps"
+LEGACY_SECTION = "maps"
+STRUCT_OPS_SECTIONS = (".struct_ops", ".struct_ops.link", "?.struct_ops", "?.struct_ops.link")
+
+_LINKAGE = {0: "static", 1: "global", 2: "extern"}
+
+BPF_F_RDONLY_PROG = 1 << 7
+BPF_F_MMAPABLE = 1 << 10
+
+# bpf_map_def of old libbpf (20 bytes); iproute2's bpf_elf_map starts with the same five fields.
+_LEGACY = Struct("<IIIII")
+
+_NUMBERS = (
+    "type",
+    "key_size",
+    "value_size",
+    "max_entries",
+    "map_flags",
+    "pinning",
+    "map_extra",
+    "numa_node",
+)
+
+
+def linkage(number: int) -> str:
+    return _LINKAGE.get(number, str(number))
+
+
+def variables(btf: Btf, section: str) -> Iterator[tuple[Var, int]]:
+    """List the variables that BTF places in a section, and the offset it gives them.
+
+    That offset is 0 for all of them in what clang writes; only linked objects have the true one.
+    """
+    for type_id in btf.find(section, Kind.DATASEC):
+        datasec = btf.type(type_id)
+        if not isinstance(datasec, Datasec):
+            continue
+        for info in datasec.vars:
+            var = btf.type(info.type_id)
+            if isinstance(var, Var):
+                yield var, info.offset
+
+
+def symbol_of(elf: Elf, section: Section, name: str) -> Symbol | None:
+    return elf.by_name.get((section.index, name))
+
+
+def btf_maps(elf: Elf, btf: Btf | None) -> Iterator[tuple[MapSpec, Section, int]]:
+    """Read the maps of ``.maps``; with each comes where it lies, for the relocations.
+
+    Raises:
+        BtfError: the object has no BTF, or a definition makes no sense.
+    """
+    section = elf.find(BTF_SECTION)
+    if section is None:
+        return
+    if btf is None:
+        raise BtfError(
+            "the object defines maps in '.maps' but has no BTF to read them by (compile with -g, "
+            "and do not strip .BTF)"
+        )
+    filled = sorted(elf.relocations(section), key=lambda relocation: relocation.offset)
+    content = elf.content(section)
+    for var, offset in variables(btf, section.name):
+        symbol = symbol_of(elf, section, var.name)
+        at = symbol.value if symbol is not None else offset
+        size = btf.sizeof(var.type_id)
+        spec = _definition(
+            btf, var.name, section.name, var.type_id, content[at : at + size], inner=False
+        )
+        member = _values_member(btf, var.type_id)
+        if member is not None:
+            start = at + member.bit_offset // 8
+            # The flexible array is not part of the type's size; the symbol's size has it.
+            end = at + max(size, symbol.size if symbol is not None else 0)
+            values = tuple(
+                ((relocation.offset - start) // 8, relocation.symbol.name)
+                for relocation in filled
+                if start <= relocation.offset < end
+            )
+            spec = _with_values(spec, values)
+        yield spec, section, at
+
+
+def _with_values(spec: MapSpec, values: tuple[tuple[int, str], ...]) -> MapSpec:
+    return dataclasses.replace(spec, values=values)
+
+
+def _values_member(btf: Btf, type_id: int) -> Member | None:
+    struct = btf.strip(type_id)
+    if not isinstance(struct, BtfStruct):
+        return None
+    return next((member for member in struct.members if member.name == "values"), None)
+
+
+def _definition(
+    btf: Btf, name: str, section: str, type_id: int, content: bytes, *, inner: bool
+) -> MapSpec:
+    """Read one definition as libbpf's parse_btf_map_def does, inner ones included."""
+    struct = btf.strip(type_id)
+    if not isinstance(struct, BtfStruct):
+        raise BtfError(f"map {name!r} is defined by {btf.c_name(type_id)!r}, not by a struct")
+    numbers = dict.fromkeys(_NUMBERS, 0)
+    types: dict[str, int] = {}
+    inner_spec = None
+    for member in struct.members:
+        if member.name in numbers:
+            numbers[member.name] = _number(btf, name, member, content)
+        elif member.name in ("key", "value"):
+            types[member.name], numbers[f"{member.name}_size"] = _pointee(btf, name, member)
+        elif member.name == "values" and not inner:
+            inner_spec = _inner(btf, name, section, member)
+    if inner_spec is not None and not numbers["value_size"]:
+        numbers["value_size"] = 4  # a descriptor
+    return MapSpec(
+        name=name,
+        kind=MapKind.BTF,
+        section=section,
+        key_type_id=types.get("key"),
+        value_type_id=types.get("value"),
+        inner=inner_spec,
+        type=numbers["type"],
+        key_size=numbers["key_size"],
+        value_size=numbers["value_size"],
+        max_entries=numbers["max_entries"],
+        flags=numbers["map_flags"],
+        pinning=numbers["pinning"],
+        map_extra=numbers["map_extra"],
+        numa_node=numbers["numa_node"],
+    )
+
+
+def _number(btf: Btf, name: str, member: Member, content: bytes) -> int:
+    """Decode ``__uint(field, n)``, a pointer to an array of n, or ``__ulong``, an enumerator.
+
+    The first objects with ``.maps`` (2019, refused by libbpf 1.0) had plain initialized integers.
+    """
+    some = btf.strip(member.type_id)
+    if isinstance(some, Ptr):
+        array = btf.strip(some.type_id)
+        if isinstance(array, Array):
+            return array.nelems
+    if isinstance(some, (Enum, Enum64)) and some.values:
+        return some.values[0][1]
+    if isinstance(some, Int) and not member.bit_offset % 8:
+        at = member.bit_offset // 8
+        return int.from_bytes(content[at : at + some.size], "little")
+    raise BtfError(f"map {name!r}: the field {member.name!r} holds no number")
+
+
+def _pointee(btf: Btf, name: str, member: Member) -> tuple[int, int]:
+    pointer = btf.strip(member.type_id)
+    if not isinstance(pointer, Ptr):
+        raise BtfError(f"map {name!r}: the field {member.name!r} holds no type")
+    return pointer.type_id, btf.sizeof(pointer.type_id)
+
+
+def _inner(btf: Btf, name: str, section: str, member: Member) -> MapSpec | None:
+    array = btf.strip(member.type_id)
+    pointer = btf.strip(array.type_id) if isinstance(array, Array) else None
+    if not isinstance(pointer, Ptr):
+        raise BtfError(f"map {name!r}: the field 'values' is no array of pointers")
+    if isinstance(btf.strip(pointer.type_id), FuncProto):
+        return None  # an array of programs
+    return _definition(btf, f"{name}.inner", section, pointer.type_id, b"", inner=True)
+
+
+def legacy_maps(elf: Elf) -> Iterator[tuple[MapSpec, Section, int]]:
+    """Read ``struct bpf_map_def`` (libbpf before 1.0) and ``struct bpf_elf_map`` (iproute2).
+
+    They lie in the section ``maps``; gobpf has one section ``maps/NAME`` for each.
+
+    Raises:
+        ElfError: a definition is cut off.
+    """
+    places = {
+        section.index: section
+        for section in elf.sections
+        if section.name == LEGACY_SECTION or section.name.startswith(f"{LEGACY_SECTION}/")
+        if section.type == SHT_PROGBITS
+    }
+    found = [
+        symbol
+        for symbol in elf.symbols
+        if symbol.section in places and symbol.type in (STT_OBJECT, STT_NOTYPE) and symbol.name
+    ]
+    for symbol in sorted(found, key=lambda symbol: (symbol.section, symbol.value)):
+        section = places[symbol.section]
+        content = elf.content(section)
+        if symbol.value + _LEGACY.size > len(content):
+            raise ElfError(f"map {symbol.name!r}: its definition goes beyond its section")
+        type, key, value, entries, flags = _LEGACY.unpack_from(content, symbol.value)
+        yield (
+            MapSpec(
+                name=symbol.name,
+                kind=MapKind.LEGACY,
+                section=section.name,
+                type=type,
+                key_size=key,
+                value_size=value,
+                max_entries=entries,
+                flags=flags,
+            ),
+            section,
+            symbol.value,
+        )
+
+
+def struct_ops_maps(elf: Elf, btf: Btf | None) -> Iterator[tuple[MapSpec, Section, int]]:
+    """Read the tables of functions that are to become kernel operations, each a map."""
+    for name in STRUCT_OPS_SECTIONS:
+        section = elf.find(name)
+        if section is None or btf is None:
+            continue
+        filled = list(elf.relocations(section))
+        for var, offset in variables(btf, name):
+            symbol = symbol_of(elf, section, var.name)
+            at = symbol.value if symbol is not None else offset
+            struct = btf.strip(var.type_id)
+            places = {}
+            if isinstance(struct, BtfStruct):
+                places = {m.bit_offset // 8: n for n, m in enumerate(struct.members)}
+            values = tuple(
+                (places[relocation.offset - at], relocation.symbol.name)
+                for relocation in filled
+                if relocation.offset - at in places
+            )
+            yield (
+                MapSpec(
+                    name=var.name,
+                    kind=MapKind.STRUCT_OPS,
+                    section=name,
+                    type=MapType.STRUCT_OPS,
+                    key_size=4,
+                    value_size=btf.sizeof(var.type_id),
+                    max_entries=1,
+                    value_type_id=var.type_id,
+                    values=values,
+                ),
+                section,
+                at,
+            )
+
+
+def is_data(section: Section) -> bool:
+    """Tell whether libbpf would make a map of a section's contents."""
+    if section.type not in (SHT_PROGBITS, SHT_NOBITS) or not section.size:
+        return False
+    return section.name.startswith(_DATA_PREFIXES) or section.name in _DATA_NAMES
+
+
+_DATA_NAMES = (".data", ".rodata", ".bss", ".addr_space.1")  # the last: globals of an arena
+_DATA_PREFIXES = (".data.", ".rodata.", ".bss.")
+
+
+def data_maps(elf: Elf) -> Iterator[tuple[MapSpec, SectionSpec, Section]]:
+    """Make a map of each section of global data.
+
+    libbpf puts the first letters of the object's name before the section's; here it is bare.
+    """
+    for section in elf.sections:
+        if not is_data(section):
+            continue
+        read_only = section.name.startswith(".rodata")
+        spec = MapSpec(
+            name=section.name,
+            kind=MapKind.DATA,
+            section=section.name,
+            type=MapType.ARRAY,
+            key_size=4,
+            value_size=section.size,
+            max_entries=1,
+            flags=BPF_F_MMAPABLE | (BPF_F_RDONLY_PROG if read_only else 0),
+        )
+        yield spec, SectionSpec(section.name, elf.content(section), read_only), section
+
+
+def global_variables(elf: Elf, btf: Btf | None, section: Section) -> Iterator[GlobalSpec]:
+    """List the variables of a section of data: by BTF, or by symbols where there is none.
+
+    Raises:
+        ElfError: a variable lies outside its section.
+    """
+    known = set()
+    for var, offset in variables(btf, section.name) if btf is not None else ():
+        symbol = symbol_of(elf, section, var.name)
+        at = symbol.value if symbol is not None else offset
+        size = btf.sizeof(var.type_id) if btf is not None else 0
+        known.add(var.name)
+        yield _inside(
+            section,
+            GlobalSpec(var.name, section.name, at, size, var.type_id, linkage(var.linkage)),
+        )
+    for symbol in elf.symbols:
+        if symbol.section != section.index or symbol.type in (STT_SECTION, STT_FILE):
+            continue
+        # Private constants of the compiler have no type and no BTF.
+        if symbol.type == STT_OBJECT and symbol.name and symbol.name not in known:
+            scope = "global" if symbol.bind else "static"
+            yield _inside(
+                section,
+                GlobalSpec(symbol.name, section.name, symbol.value, symbol.size, None, scope),
+            )
+
+
+def _inside(section: Section, variable: GlobalSpec) -> GlobalSpec:
+    if variable.offset + variable.size > section.size:
+        raise ElfError(
+            f"the variable {variable.name!r} ends at byte {variable.offset + variable.size} of "
+            f"{section.name!r}, which has {section.size}"
+        )
+    return variable

@@ -1,0 +1,263 @@
+"""What a BPF object file holds, as plain facts: nothing here is loaded or open.
+
+:func:`pylibbpf.loader.object.read` makes an :class:`ObjectSpec` from a file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pylibbpf.btf.parse import Btf
+
+__all__ = [
+    "CoreKind",
+    "CoreRelocation",
+    "ExternKind",
+    "ExternSpec",
+    "FunctionSpec",
+    "GlobalSpec",
+    "Line",
+    "MapKind",
+    "MapSpec",
+    "ObjectSpec",
+    "Reference",
+    "ReferenceKind",
+    "SectionSpec",
+]
+
+
+class ReferenceKind(enum.Enum):
+    """What an instruction refers to."""
+
+    MAP = "map"  # the map itself
+    DATA = "data"  # an address in a section of global data
+    FUNCTION = "function"  # another function of the object, called or as a callback
+    EXTERN = "extern"  # a kernel symbol, kernel function or configuration value
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reference:
+    """One ELF relocation of code: the instruction at ``insn`` refers to ``target``.
+
+    ``target`` is the name of a map, data section, function or extern. ``offset`` is in bytes from
+    the start of that data section, or of ``section`` for a function (whose name need not be
+    the only one, when objects were linked).
+    """
+
+    insn: int
+    kind: ReferenceKind
+    target: str
+    offset: int = 0
+    section: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Line:
+    """The C line that the instructions from ``insn`` on were compiled from."""
+
+    insn: int
+    file: str
+    number: int
+    column: int
+    text: str
+
+
+class CoreKind(enum.Enum):
+    """What a CO-RE relocation asks of the kernel's types (uapi linux/bpf.h, bpf_core_relo_kind).
+
+    The values are libbpf's words for them.
+    """
+
+    FIELD_BYTE_OFFSET = "byte_off"
+    FIELD_BYTE_SIZE = "byte_sz"
+    FIELD_EXISTS = "field_exists"
+    FIELD_SIGNED = "signed"
+    FIELD_LSHIFT_U64 = "lshift_u64"
+    FIELD_RSHIFT_U64 = "rshift_u64"
+    TYPE_ID_LOCAL = "local_type_id"
+    TYPE_ID_TARGET = "target_type_id"
+    TYPE_EXISTS = "type_exists"
+    TYPE_SIZE = "type_size"
+    ENUMVAL_EXISTS = "enumval_exists"
+    ENUMVAL_VALUE = "enumval_value"
+    TYPE_MATCHES = "type_matches"
+
+    @property
+    def of_field(self) -> bool:
+        return self in _OF_FIELD
+
+    @property
+    def of_enum(self) -> bool:
+        return self in (CoreKind.ENUMVAL_EXISTS, CoreKind.ENUMVAL_VALUE)
+
+
+_OF_FIELD = frozenset(list(CoreKind)[:6])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CoreRelocation:
+    """One question to the kernel's types; its answer goes into the instruction at ``insn``.
+
+    ``access`` is the path as the compiler wrote it ("0:1:2"), ``path`` the same in C
+    ("files->fd[0]", or the enumerator), empty where there is none.
+    """
+
+    insn: int
+    kind: CoreKind
+    type_id: int
+    type_name: str
+    access: str
+    path: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FunctionSpec:
+    """One function: a program if its section is an entry point, else a subprogram.
+
+    ``section`` is the SEC() name as written; with a leading ``?`` the program is not loaded
+    unless asked for. ``offset`` is where ``code`` starts in the section, in bytes.
+    """
+
+    name: str
+    section: str
+    offset: int
+    code: bytes = dataclasses.field(repr=False)
+    program: bool
+    linkage: str
+    type_id: int | None
+    references: tuple[Reference, ...] = dataclasses.field(repr=False, default=())
+    lines: tuple[Line, ...] = dataclasses.field(repr=False, default=())
+    core: tuple[CoreRelocation, ...] = dataclasses.field(repr=False, default=())
+
+    @property
+    def insn_count(self) -> int:
+        return len(self.code) // 8
+
+    @property
+    def optional(self) -> bool:
+        return self.section.startswith("?")
+
+    def line(self, insn: int) -> Line | None:
+        """Give the C line of an instruction of this function."""
+        found = None
+        for line in self.lines:
+            if line.insn > insn:
+                break
+            found = line
+        return found
+
+
+class MapKind(enum.Enum):
+    """How a map is defined in the object."""
+
+    BTF = "btf"  # a struct in the section .maps
+    LEGACY = "legacy"  # a struct bpf_map_def in the section maps
+    DATA = "data"  # a section of global variables
+    STRUCT_OPS = "struct_ops"  # a variable in a section .struct_ops*
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MapSpec:
+    """One map as the object defines it.
+
+    ``type`` is the kernel's number. The sizes are what the definition says; a map that leaves
+    ``max_entries`` open has 0. ``key_type_id`` and ``value_type_id`` are ids of the object's BTF.
+    ``values`` are the initial values of a map of maps or programs: index and name; of a
+    struct_ops map: the member's position and the program's name.
+    """
+
+    name: str
+    kind: MapKind
+    section: str
+    type: int
+    key_size: int = 0
+    value_size: int = 0
+    max_entries: int = 0
+    flags: int = 0
+    pinning: int = 0
+    map_extra: int = 0
+    numa_node: int = 0
+    key_type_id: int | None = None
+    value_type_id: int | None = None
+    inner: MapSpec | None = None
+    values: tuple[tuple[int, str], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GlobalSpec:
+    """One global variable: where it lies in its section, and its type.
+
+    Its initial bytes are those of the section: :meth:`ObjectSpec.initial`.
+    """
+
+    name: str
+    section: str
+    offset: int
+    size: int
+    type_id: int | None
+    linkage: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SectionSpec:
+    """One section of global data and its initial contents."""
+
+    name: str
+    data: bytes = dataclasses.field(repr=False)
+    read_only: bool
+
+
+class ExternKind(enum.Enum):
+    """What the object expects the kernel to have."""
+
+    CONFIG = "config"  # a kernel configuration value: extern ... __kconfig
+    VARIABLE = "variable"  # a kernel variable: extern ... __ksym
+    FUNCTION = "function"  # a kernel function (kfunc)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ExternSpec:
+    """One symbol that is to be found in the kernel; a weak one may be missing."""
+
+    name: str
+    kind: ExternKind
+    type_id: int | None
+    weak: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ObjectSpec:
+    """Everything that a BPF object file says."""
+
+    license: str | None
+    version: int | None
+    btf: Btf | None = dataclasses.field(repr=False)
+    has_dwarf: bool
+    functions: tuple[FunctionSpec, ...]
+    maps: tuple[MapSpec, ...]
+    globals: tuple[GlobalSpec, ...]
+    sections: tuple[SectionSpec, ...]
+    externs: tuple[ExternSpec, ...]
+
+    @property
+    def programs(self) -> tuple[FunctionSpec, ...]:
+        return tuple(f for f in self.functions if f.program)
+
+    def function(self, name: str) -> FunctionSpec | None:
+        return next((f for f in self.functions if f.name == name), None)
+
+    def map(self, name: str) -> MapSpec | None:
+        return next((m for m in self.maps if m.name == name), None)
+
+    def section(self, name: str) -> SectionSpec | None:
+        return next((s for s in self.sections if s.name == name), None)
+
+    def initial(self, variable: GlobalSpec) -> bytes:
+        """Give the bytes that a global variable starts with."""
+        section = self.section(variable.section)
+        if section is None:
+            return bytes(variable.size)
+        return section.data[variable.offset : variable.offset + variable.size]
