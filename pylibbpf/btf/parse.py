@@ -232,9 +232,9 @@ class Btf:
         return found + [i for i in own if not kinds or self.kind(i) in kinds]
 
     def string(self, offset: int) -> str:
-        """Return the string at this offset of the string section (``.BTF.ext`` refers to it).
+        r"""Return the string at this offset of the string section (``.BTF.ext`` refers to it).
 
-        Bytes that are not UTF-8 are shown as ``\\xNN``.
+        Bytes that are not UTF-8 are shown as ``\xNN``.
         """
         own = offset - self._str_first
         if own < 0 and self.base is not None:
