@@ -34,7 +34,7 @@ setup:
 
 run:
 	@$(BOOTSTRAP)
-	@$(PY) examples/opensnoop.py --seconds $(DURATION) --demo
+	@$(PY) tools/foreground.py $(PY) examples/opensnoop.py --seconds $(DURATION) --demo
 
 test:
 	@$(BOOTSTRAP) --with test

@@ -74,10 +74,9 @@ def sources() -> list[Path]:
 def build(compiler: list[str], headers: Path, out: Path) -> dict[str, bytes]:
     """Compile everything; return object name -> bytes, which are also written below ``out``.
 
-    Below the root an object lies beside its source; elsewhere all lie in one folder.
+    The names are those of the sources: ``out`` gets the folders that the root has.
     """
     built = {}
-    out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         for source in sources():
             target = Path(folder) / "object.o"
@@ -100,7 +99,8 @@ def build(compiler: list[str], headers: Path, out: Path) -> dict[str, bytes]:
             )
             name = str(source)[:-1] + "o"
             built[name] = strip(target.read_bytes())
-            place = out / (name if out == ROOT else Path(name).name)
+            place = out / name
+            place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(built[name])
     return built
 
