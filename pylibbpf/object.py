@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pylibbpf.btf.parse import Btf
     from pylibbpf.engine.abc import Engine, LinkHandle, MapHandle
     from pylibbpf.events import RecordType
-    from pylibbpf.globals import Globals
+    from pylibbpf.variables import Globals
     from pylibbpf.link import Link
     from pylibbpf.map import Map
     from pylibbpf.perfbuf import PerfBuffer
@@ -170,7 +170,7 @@ class Object:
     def globals(self) -> Globals:
         """Global variables by name, as typed values; see :class:`Globals`."""
         if self._globals is None:
-            from pylibbpf.globals import Globals
+            from pylibbpf.variables import Globals
 
             self._globals = Globals(self)
         return self._globals
@@ -423,6 +423,7 @@ class Object:
     def _check(self) -> None:
         if self._closed:
             raise ClosedError(f"object {self.name!r} is closed")
+        self._handle.alive()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "loaded" if self._loaded else "open"

@@ -140,6 +140,9 @@ class ObjectHandle(Protocol):
     @property
     def maps(self) -> Sequence[MapHandle]: ...
 
+    def alive(self) -> None:
+        """Raise ClosedError if the object is closed, or belongs to this process's parent."""
+
     def btf(self) -> bytes | None:
         """The object's BTF, with the offsets of its global data filled in."""
 

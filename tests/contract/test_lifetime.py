@@ -84,18 +84,24 @@ def test_forked_child_does_not_keep_it_attached(load_test_object, objects):
     obj = load_test_object("attach")
     obj.programs["raw"].attach()
     read, write = os.pipe()
+    ready = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(write)
+        os.close(ready[0])
+        os.write(ready[1], b"x")
         os.read(read, 1)
         os._exit(0)
     try:
+        assert os.read(ready[0], 1)
         fds = os.listdir(f"/proc/{pid}/fd")
         targets = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in fds]
         assert not [each for each in targets if "bpf" in each]
     finally:
         os.close(write)
         os.close(read)
+        os.close(ready[0])
+        os.close(ready[1])
         os.waitpid(pid, 0)
 
 

@@ -164,7 +164,7 @@ def test_array(obj):
         m[-1]
     with pytest.raises(TypeError):
         m["0"]
-    with pytest.raises(TypeError):
+    with pytest.raises((AttributeError, TypeError)):
         del m[3]
 
 
@@ -214,18 +214,14 @@ def test_lru_keeps_the_newest(obj):
 
 
 def test_lpm_trie(obj):
-    m = obj.map("lpm")
-    m[(8, (10, 0, 0, 0)) if not isinstance(_address(m), bytes) else (8, b"\x0a\0\0\0")] = 1
+    m = obj.map("routes")
+    m[(8, b"\x0a\0\0\0")] = 1
     m[(16, b"\x0a\1\0\0")] = 2
     assert m[(32, b"\x0a\1\2\3")] == 2
     assert m[(32, b"\x0a\2\2\3")] == 1
     with pytest.raises(KeyError):
         m[(32, b"\x0b\0\0\0")]
     assert sorted(key.prefixlen for key in m) == [8, 16]
-
-
-def _address(m):
-    return m._key_codec.decode(bytes(8)).address
 
 
 def test_queue_and_stack(obj):

@@ -7,6 +7,7 @@ import select
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +29,7 @@ def test_typed_records_in_order(ring, run):
     assert [record.number for record in records] == [0, 1, 2, 3, 4]
     first = records[0]
     assert first.pid == os.getpid()
-    assert first.comm == open("/proc/self/comm").read().strip()
+    assert first.comm == Path("/proc/self/comm").read_text().strip()
     assert first.tag == b"\xde\xad\0\0"
     assert first._fields == ("number", "pid", "comm", "tag")
     assert hash(first) == hash(first._replace())
@@ -244,7 +245,7 @@ def test_perf_records(perf, run):
     run(perf, "produce", 5)
     records = events.consume()
     assert sorted(record.number for record in records) == [0, 1, 2, 3, 4]
-    assert records[0].comm == open("/proc/self/comm").read().strip()
+    assert records[0].comm == Path("/proc/self/comm").read_text().strip()
     assert perf.globals["failed"] == 0
     assert events.lost == 0
 

@@ -37,6 +37,10 @@ class KernelMap:
         if self.internal:
             # libbpf puts the object's name before .data, .rodata, .bss and .kconfig.
             self.name = self.name[self.name.index(".") :]
+        # Before load: libbpf forgets them there for maps whose types the kernel would not take
+        # (queues, maps of maps).
+        self.key_type_id = int(lib.bpf_map__btf_key_type_id(pointer))
+        self.value_type_id = int(lib.bpf_map__btf_value_type_id(pointer))
         self._map = self._ffi.new("struct plb_map *", {"fd": -1})
         self._shape: tuple[int, int, int] | None = None
         self._initial()
@@ -119,14 +123,6 @@ class KernelMap:
     def pin_path(self, value: str | None) -> None:
         path = self._ffi.NULL if value is None else self._ffi.new("char[]", os.fsencode(value))
         self._set("bpf_map__set_pin_path", path, "pin path")
-
-    @property
-    def key_type_id(self) -> int:
-        return int(self._get("bpf_map__btf_key_type_id"))
-
-    @property
-    def value_type_id(self) -> int:
-        return int(self._get("bpf_map__btf_value_type_id"))
 
     # ---- lifetime
 

@@ -130,7 +130,7 @@ class KernelProgram:
             # A copy: the kernel writes the context of a syscall program back in place.
             context = ffi.new("char[]", ctx)
             fields.ctx_in, fields.ctx_size_in = context, len(ctx)
-        if self.type in _CTX_OUT:
+        if ctx and self.type in _CTX_OUT:
             ctx_out = ffi.new("char[]", _CTX_OUT_SIZE)
             fields.ctx_out, fields.ctx_size_out = ctx_out, _CTX_OUT_SIZE
         rc = self._lib.bpf_prog_test_run_opts(fd, fields)

@@ -1,0 +1,91 @@
+"""Load an object: wall time, CPU time and peak memory, beside what else could do it.
+
+Each way runs in a process of its own, the ways take turns, and the medians are printed. Memory
+is the peak of resident memory (VmHWM) over that of a Python that does nothing.
+
+* ``bare``: the interpreter alone.
+* ``ctypes``: libbpf called through ctypes, with nothing around it: the floor for Python.
+* ``pylibbpf``: ``open_object(...)`` and ``load()``.
+* ``pylibbpf, attached and read``: also ``attach()``, a ring buffer and its first record.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+OBJECT = ROOT / "examples" / "opensnoop.bpf.o"
+ROUNDS = 11
+
+MEASURE = """
+import json, resource, sys, time
+begin = time.perf_counter()
+{body}
+wall = (time.perf_counter() - begin) * 1e3
+used = resource.getrusage(resource.RUSAGE_SELF)
+with open("/proc/self/status") as file:
+    peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+print(json.dumps([wall, (used.ru_utime + used.ru_stime) * 1e3, peak / 1024]))
+"""
+
+CTYPES = """
+import ctypes
+libbpf = ctypes.CDLL("libbpf.so.1")
+libbpf.bpf_object__open_file.restype = ctypes.c_void_p
+obj = libbpf.bpf_object__open_file(sys.argv[1].encode(), None)
+assert libbpf.bpf_object__load(ctypes.c_void_p(obj)) == 0
+"""
+
+LOAD = """
+import pylibbpf
+obj = pylibbpf.open_object(sys.argv[1])
+obj.load()
+"""
+
+READ = """
+from pylibbpf.cli.mounts import private_mounts
+private_mounts()
+obj.attach()
+events = obj.ringbuf("events")
+open("/dev/null").close()
+assert events.read(5) is not None
+"""
+
+WAYS = {
+    "bare": "",
+    "ctypes": CTYPES,
+    "pylibbpf": LOAD,
+    "pylibbpf, attached and read": LOAD + READ,
+}
+
+
+def measure(body: str) -> list[float]:
+    """Wall ms, CPU ms and peak MB of one run."""
+    out = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", MEASURE.format(body=body), str(OBJECT)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return [float(each) for each in json.loads(out.stdout)]
+
+
+def main() -> None:
+    """Run all ways in turn and print the medians."""
+    results: dict[str, list[list[float]]] = {name: [] for name in WAYS}
+    for _ in range(ROUNDS):
+        for name, body in WAYS.items():
+            results[name].append(measure(body))
+    bare = statistics.median(each[2] for each in results["bare"])
+    print(f"{'':30} {'wall ms':>9} {'CPU ms':>9} {'peak MB':>9} {'over bare':>10}")
+    for name, runs in results.items():
+        wall, cpu, peak = (statistics.median(column) for column in zip(*runs, strict=True))
+        print(f"{name:30} {wall:9.1f} {cpu:9.1f} {peak:9.1f} {peak - bare:10.1f}")
+
+
+if __name__ == "__main__":
+    main()

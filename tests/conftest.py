@@ -1,0 +1,60 @@
+"""What tests are given: objects, examples, and the capabilities that they need of the host.
+
+A test that needs something of the host asks for it by fixture. Where that is missing the test is
+skipped and says what is missing; on a host that should have it, the test fails instead.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pylibbpf.cli.mounts import private_mounts
+
+ROOT = Path(__file__).parent.parent
+
+# bits of CapEff (include/uapi/linux/capability.h)
+_NET_ADMIN, _SYS_ADMIN, _PERFMON, _BPF = 12, 21, 38, 39
+
+
+def _capabilities() -> int:
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1], 16) for line in file if line.startswith("CapEff"))
+
+
+def _has(*bits: int) -> bool:
+    held = _capabilities()
+    return all(held >> bit & 1 for bit in bits)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Mount tracefs and bpffs where they are missing: for this process and its children alone."""
+    if _has(_SYS_ADMIN) and Path("/proc/self/ns/mnt").exists():
+        private_mounts(tracefs=True, bpffs=True)
+
+
+@pytest.fixture(scope="session")
+def objects() -> Path:
+    """The folder with the objects of tests/objects; PYLIBBPF_TEST_OBJECTS names another build."""
+    other = os.environ.get("PYLIBBPF_TEST_OBJECTS")
+    return Path(other) / "tests" / "objects" if other else ROOT / "tests" / "objects"
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    """The folder with the objects of examples; PYLIBBPF_TEST_OBJECTS names another build."""
+    other = os.environ.get("PYLIBBPF_TEST_OBJECTS")
+    return Path(other) / "examples" if other else ROOT / "examples"
+
+
+@pytest.fixture(scope="session")
+def bpf() -> None:
+    """The right to load programs into this kernel.
+
+    With the capabilities for it nothing is skipped: a kernel, a libbpf or an extension that is
+    missing then fails the tests that need it.
+    """
+    if not (_has(_SYS_ADMIN) or _has(_BPF, _PERFMON, _NET_ADMIN)):
+        pytest.skip("needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, or CAP_SYS_ADMIN")
