@@ -25,14 +25,19 @@ import enum
 
 from pylibbpf.btf.types import (
     Array,
+    Const,
     Datasec,
+    FuncProto,
     Int,
     Kind,
     Ptr,
+    Restrict,
     Struct,
     Typedef,
+    TypeTag,
     Union,
     Var,
+    Volatile,
 )
 from pylibbpf.errors import BtfError, ElfError
 
@@ -113,7 +118,7 @@ def record_type(
     found_dwarf = _by_dwarf(map_name, elf)
     if found_dwarf is not None:
         return _made(Rule.DWARF, found_dwarf, raw)
-    return _by_calls(map_name, btf, calls, raw)
+    return _by_calls(map_name, btf, calls, elf, raw)
 
 
 def find_type(btf: Btf, text: str) -> int | None:
@@ -184,15 +189,54 @@ def _map_member(btf: Btf, map_name: str, member_name: str) -> int | None:
 
 
 def _map_structs(btf: Btf) -> set[int]:
-    """The structs that only define maps."""
+    """The structs that define maps, or are the keys of maps."""
     found = set()
     for datasec_id in btf.find(".maps", Kind.DATASEC):
         datasec = btf.type(datasec_id)
-        if isinstance(datasec, Datasec):
-            for info in datasec.vars:
-                var = btf.type(info.type_id)
-                if isinstance(var, Var):
-                    found.add(btf.resolve(var.type_id))
+        for info in datasec.vars if isinstance(datasec, Datasec) else ():
+            var = btf.type(info.type_id)
+            if not isinstance(var, Var):
+                continue
+            struct = btf.strip(var.type_id)
+            found.add(btf.resolve(var.type_id))
+            for member in struct.members if isinstance(struct, Struct) else ():
+                pointer = btf.strip(member.type_id)
+                if member.name == "key" and isinstance(pointer, Ptr):
+                    found.add(btf.resolve(pointer.type_id))
+    return found
+
+
+def _kernel_types(btf: Btf, elf: Callable[[], bytes] | None) -> set[int]:
+    """The kernel's types among the object's: they come in through vmlinux.h, by the hundred.
+
+    Programs ask the kernel about its own types by CO-RE relocations. These types, and all that
+    they are made of or point to, are not what a program sends.
+    """
+    if elf is None:
+        return set()
+    from pylibbpf.loader.object import read
+    from pylibbpf.spec import CoreKind
+
+    spec = read(elf())
+    work = [
+        relocation.type_id
+        for function in spec.functions
+        for relocation in function.core
+        if relocation.kind is not CoreKind.TYPE_ID_LOCAL
+    ]
+    found: set[int] = set()
+    while work:
+        type_id = work.pop()
+        if type_id in found or type_id >= len(btf):
+            continue
+        found.add(type_id)
+        some = btf.type(type_id)
+        if isinstance(some, (Struct, Union)):
+            work += [member.type_id for member in some.members]
+        elif isinstance(some, FuncProto):
+            work += [some.type_id, *(type_id for _, type_id in some.params)]
+        elif isinstance(some, (Array, Const, Ptr, Restrict, Typedef, TypeTag, Volatile)):
+            work.append(some.type_id)
     return found
 
 
@@ -269,7 +313,11 @@ def _by_dwarf(map_name: str, elf: Callable[[], bytes] | None) -> tuple[Btf, int]
 
 
 def _by_calls(
-    map_name: str, btf: Btf | None, calls: Iterable[OutputCall], raw: Collection[str]
+    map_name: str,
+    btf: Btf | None,
+    calls: Iterable[OutputCall],
+    elf: Callable[[], bytes] | None,
+    raw: Collection[str],
 ) -> RecordType:
     # A call whose map is unknown may send here too.
     mine = [call for call in calls if call.map == map_name or call.map is None]
@@ -290,10 +338,13 @@ def _by_calls(
         also = " and of varying size" if known and None in sizes else ""
         return RecordType("bytes", Rule.BYTES, None, f"records {said}{also}; {how}")
     fitting = _of_size(btf, size)
+    if fitting:
+        foreign = _kernel_types(btf, elf)
+        fitting = [type_id for type_id in fitting if btf.resolve(type_id) not in foreign]
     if len(fitting) == 1:
         return _made(Rule.SIZE, (btf, fitting[0]), raw)
     names = [btf.c_name(type_id) for type_id in fitting]
-    which = f"{', '.join(names)} all have" if names else "no struct in the object's BTF has"
+    which = f"{', '.join(names)} all have" if names else "no struct of its own in its BTF has"
     return RecordType("bytes", Rule.BYTES, None, f"{which} the {size} bytes of a record; {how}")
 
 

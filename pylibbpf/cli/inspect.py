@@ -22,14 +22,14 @@ always there; what a file does not have is null or an empty list.
 ``functions``
     Functions that are not programs: ``name``, ``section``, ``insns``, ``linkage``.
 ``maps``
-    ``name``, ``kind`` ("btf", "legacy", "data", "struct_ops"), ``section``, ``type`` (as above, or a
-    number), ``key_size``, ``value_size``, ``max_entries``, ``flags``, ``map_extra``, ``numa_node``,
+    ``name``, ``kind`` ("btf", "legacy", "data", "struct_ops"), ``section``, ``type`` (as above, or
+    a number), ``key_size``, ``value_size``, ``max_entries``, ``flags``, ``map_extra``, ``numa_node``,
     ``pinning``, ``key``, ``value`` (C types, or null), ``inner`` (the map that is the template of a
     map of maps, or null), ``values`` (``[[index, name], ...]``), ``record`` (for ring and perf
     buffers that a program sends to: ``type``, ``rule`` as in :mod:`pylibbpf.events`, ``size``,
     ``fields`` (``[[name, C type], ...]``), ``hint``; else null).
 ``globals``
-    ``name``, ``section``, ``offset``, ``size``, ``type``, ``linkage``, ``value`` (the initial value;
+    ``name``, ``section``, ``offset``, ``size``, ``type``, ``linkage``, ``value`` (the initial one;
     null where the type is not known or the variable has more than 4096 bytes).
 ``externs``
     ``name``, ``kind`` ("config", "variable", "function"), ``type``, ``weak``.
@@ -53,7 +53,7 @@ from pylibbpf.cli.values import show
 from pylibbpf.errors import BtfError, Error
 from pylibbpf.events import RecordType, record_type
 from pylibbpf.isa.calls import OutputCall
-from pylibbpf.loader.link import link, sending_calls
+from pylibbpf.loader.link import sending_calls, used
 from pylibbpf.loader.object import read
 from pylibbpf.spec import (
     CoreRelocation,
@@ -166,9 +166,13 @@ def inspect(path: str, types: dict[str, str] | None = None) -> dict[str, Any]:
 
 def _program(spec: ObjectSpec, program: FunctionSpec) -> dict[str, Any]:
     kind = program_type(program.section)
-    linked = link(spec, program)
-    used = {r.target for r in linked.references.values()
-            if r.kind in (ReferenceKind.MAP, ReferenceKind.DATA)}  # fmt: skip
+    functions = used(spec, program)
+    maps = {
+        reference.target
+        for function in functions
+        for reference in function.references
+        if reference.kind in (ReferenceKind.MAP, ReferenceKind.DATA)
+    }
     line = program.line(0)
     return {
         "name": program.name,
@@ -177,8 +181,8 @@ def _program(spec: ObjectSpec, program: FunctionSpec) -> dict[str, Any]:
         "auto_attach": attaches_itself(program.section),
         "optional": program.optional,
         "insns": program.insn_count,
-        "linked_insns": len(linked.insns),
-        "maps": sorted(used),
+        "linked_insns": sum(function.insn_count for function in functions),
+        "maps": sorted(maps),
         "line": {"file": line.file, "line": line.number} if line is not None else None,
     }
 

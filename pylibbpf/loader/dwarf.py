@@ -146,6 +146,7 @@ _WIDTHS = {1: 8, 2: 8, 3: 4, 4: 4, 10: 4}
 
 class _Reader:
     def __init__(self, data: bytes) -> None:
+        from elftools.dwarf.dwarf_expr import DWARFExprParser
         from elftools.dwarf.locationlists import LocationParser
         from elftools.elf.elffile import ELFFile
 
@@ -153,6 +154,7 @@ class _Reader:
         file = io.BytesIO(_relocated(data))
         self.dwarf: Any = ELFFile(file).get_dwarf_info(relocate_dwarf_sections=False)
         self.locations: Any = LocationParser(self.dwarf.location_lists())
+        self.expressions: Any = DWARFExprParser(self.dwarf.structs)
         self.builder = TypeBuilder(self.tick)
 
     def tick(self) -> None:
@@ -256,7 +258,7 @@ class _Reader:
         parsed = self.locations.parse_from_attribute(location, unit["version"], die)
         places = []
         if not isinstance(parsed, list):
-            place = _place(parsed.loc_expr)
+            place = _place(self.expressions.parse_expr(parsed.loc_expr))
             if place is not None:
                 places = [Place(low, high, *place) for low, high in ranges]
             return Variable(type, tuple(places))
@@ -265,7 +267,7 @@ class _Reader:
             if hasattr(entry, "base_address"):
                 base = entry.base_address
                 continue
-            place = _place(entry.loc_expr)
+            place = _place(self.expressions.parse_expr(entry.loc_expr))
             if place is not None:
                 start = 0 if entry.is_absolute else base
                 places.append(Place(start + entry.begin_offset, start + entry.end_offset, *place))
@@ -314,38 +316,42 @@ def _low(die: Die) -> int:
     return int(attribute.value) if attribute is not None else 0
 
 
-_OP_REG0, _OP_BREG0, _OP_FBREG, _OP_STACK_VALUE = 0x50, 0x70, 0x91, 0x9F
+def _place(operations: Iterable[Any]) -> tuple[str, int] | None:
+    """Read the forms of location that clang writes: one place, or a variable cut into pieces.
+
+    LLVM keeps track of assignments to parts of a variable; then a location is a list of pieces,
+    some in memory, some constants, some nowhere. The pieces in memory say where the whole would
+    start, and must agree.
+    """
+    starts = set()
+    place: tuple[str, int] | None = None
+    done = 0
+    for operation in operations:
+        name, arguments = operation.op_name, operation.args
+        if name == "DW_OP_piece":
+            if place is not None and place[0] != "reg":
+                starts.add((place[0], place[1] - done))
+            done += arguments[0]
+            place = None
+        elif name == "DW_OP_fbreg" or name == f"DW_OP_breg{isa.R10}":
+            # From the lowest byte of the frame; see _Site. Only a negative number can be from r10.
+            place = ("frame" if arguments[0] >= 0 else "stack", arguments[0])
+        elif name == "DW_OP_plus_uconst" and place is not None and place[0] != "reg":
+            place = (place[0], place[1] + arguments[0])
+        elif name.startswith("DW_OP_reg"):
+            place = ("reg", operation.op - _OP_REG0)
+        elif name.startswith("DW_OP_breg") and not arguments[0]:
+            place = ("value", operation.op - _OP_BREG0)
+        elif name == "DW_OP_stack_value" and place is not None and place[0] == "value":
+            place = ("reg", place[1])
+        else:
+            place = None
+    if done:
+        return starts.pop() if len(starts) == 1 else None
+    return place if place is not None and place[0] != "value" else None
 
 
-def _place(expression: list[int]) -> tuple[str, int] | None:
-    """Read the few forms of location that clang writes for variables of one piece."""
-    if not expression:
-        return None
-    op, rest = expression[0], expression[1:]
-    if _OP_REG0 <= op < _OP_REG0 + isa.REGISTERS and not rest:
-        return ("reg", op - _OP_REG0)
-    if op == _OP_FBREG or _OP_BREG0 <= op < _OP_BREG0 + isa.REGISTERS:
-        number, length = _sleb128(rest)
-        rest = rest[length:]
-        if op == _OP_FBREG and not rest:
-            # From the lowest byte of the frame; see _Site. A negative number could only be from
-            # the frame pointer.
-            return ("frame", number) if number >= 0 else ("stack", number)
-        if op == _OP_BREG0 + isa.R10 and not rest:
-            return ("stack", number)
-        if rest == [_OP_STACK_VALUE] and not number and op != _OP_FBREG:
-            return ("reg", op - _OP_BREG0)
-    return None
-
-
-def _sleb128(data: list[int]) -> tuple[int, int]:
-    value = shift = 0
-    for length, byte in enumerate(data, 1):
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if not byte & 0x80:
-            return (value - (1 << shift) if byte & 0x40 else value), length
-    return 0, len(data)
+_OP_REG0, _OP_BREG0 = 0x50, 0x70
 
 
 # How many instructions around a call are looked at for the variable.

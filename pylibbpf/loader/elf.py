@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from struct import Struct
 
 from pylibbpf.errors import ElfError
+from pylibbpf.loader.header import parse_header
 
 __all__ = ["Elf", "Relocation", "Section", "Symbol", "text_of"]
 
@@ -28,15 +29,6 @@ R_BPF_64_64 = 1  # the constant of an LD_IMM64
 R_BPF_64_ABS64 = 2  # an address in data
 R_BPF_64_32 = 10  # the target of a CALL
 
-EM_NONE, EM_BPF = 0, 247
-# For the message only: what people hand us by mistake.
-_MACHINES = {
-    2: "SPARC", 3: "x86 (32 bit)", 8: "MIPS", 20: "PowerPC", 21: "PowerPC (64 bit)",
-    22: "S/390", 40: "ARM (32 bit)", 43: "SPARC (64 bit)", 62: "x86-64", 183: "AArch64",
-    243: "RISC-V", 258: "LoongArch",
-}  # fmt: skip
-
-_HEADER = Struct("<16sHHIQQQIHHHHHH")
 _SECTION = Struct("<IIQQQQIIQQ")
 _SYMBOL = Struct("<IBBHQQ")
 _REL = Struct("<QQ")
@@ -92,25 +84,28 @@ class Elf:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        header = _checked_header(data)
-        (_, self.type, self.machine, _, _, _, table, _, _, _, _, entry, count, names) = header
-        self.sections = self._read_sections(table, entry, count, names)
+        self.sections = self._read_sections(*parse_header(data))
         self.symbols = self._read_symbols()
         self.by_name = {(s.section, s.name): s for s in self.symbols}
+        self._by_section: dict[int, list[Symbol]] = {}
+        for symbol in self.symbols:
+            self._by_section.setdefault(symbol.section, []).append(symbol)
+        self._tables: dict[int, list[Section]] = {}
+        for section in self.sections:
+            if section.type in (SHT_REL, SHT_RELA):
+                self._tables.setdefault(section.info, []).append(section)
 
     def find(self, name: str) -> Section | None:
         """Give the first section of this name that has contents."""
         return next((s for s in self.sections if s.name == name and s.type), None)
 
-    def content(self, section: Section) -> bytes:
-        """Give the bytes of a section, zeros for one that is not in the file.
+    def symbols_in(self, section: Section) -> list[Symbol]:
+        """List the symbols of a section, in the order of the table."""
+        return self._by_section.get(section.index, [])
 
-        Raises:
-            ElfError: it is larger than any BPF object can use.
-        """
+    def content(self, section: Section) -> bytes:
+        """Give the bytes of a section, zeros for one that is not in the file."""
         if section.type == SHT_NOBITS:
-            if section.size > _LARGEST:
-                raise ElfError(f"section {section.name!r} claims {section.size} bytes of zeros")
             return bytes(section.size)
         return self.data[section.offset : section.offset + section.size]
 
@@ -120,9 +115,7 @@ class Elf:
         Raises:
             ElfError: an entry lies outside the section or names a symbol that is not there.
         """
-        for table in self.sections:
-            if table.type not in (SHT_REL, SHT_RELA) or table.info != section.index:
-                continue
+        for table in self._tables.get(section.index, []):
             for offset, info, addend in self._entries(table):
                 number = info >> 32
                 if number >= len(self.symbols):
@@ -147,22 +140,10 @@ class Elf:
 
     def _read_sections(self, table: int, entry: int, count: int, names: int) -> list[Section]:
         size = len(self.data)
-        if not table or not count:
-            if table and entry == _SECTION.size and table + entry <= size:
-                raise ElfError("object with more than 65,279 sections: not supported")
-            raise ElfError("the ELF file has no sections (truncated, or stripped of them)")
-        if entry != _SECTION.size:
-            raise ElfError(f"ELF section headers of {entry} bytes, expected {_SECTION.size}")
-        if table + entry * count > size:
-            raise ElfError(
-                f"truncated: the section headers end at byte {table + entry * count}, "
-                f"the file at {size}"
-            )
-        if names >= count:
-            raise ElfError(f"section names are in section {names} of {count}")
         raw = list(_SECTION.iter_unpack(self.data[table : table + entry * count]))
         strings = self._strings(raw[names], "section names")
         sections = []
+        in_file = in_memory = 0
         for index, (name, type, flags, _, offset, length, link, info, _, _) in enumerate(raw):
             said = text_of(strings, name) if type else ""
             if type not in (0, SHT_NOBITS) and offset + length > size:
@@ -170,7 +151,16 @@ class Elf:
                     f"truncated: section {said!r} ends at byte {offset + length}, "
                     f"the file at {size}"
                 )
+            if type == SHT_NOBITS:
+                in_memory += length
+            elif type:
+                in_file += length
             sections.append(Section(index, said, type, flags, offset, length, link, info))
+        # Either would let a small file ask for much memory.
+        if in_file > size:
+            raise ElfError(f"sections overlap: they have {in_file} bytes, the file {size}")
+        if in_memory > _LARGEST:
+            raise ElfError(f"the file claims {in_memory} bytes of zeros (.bss)")
         return sections
 
     def _strings(self, raw: tuple[int, ...], what: str) -> bytes:
@@ -222,62 +212,3 @@ def text_of(strings: bytes, offset: int) -> str:
     if end < 0:
         raise ElfError("a string table does not end with NUL")
     return strings[offset:end].decode("utf-8", "backslashreplace")
-
-
-def _checked_header(data: bytes) -> tuple[int, ...]:
-    """Tell apart the ways in which a file is not a BPF object, each with its own message."""
-    if not data:
-        raise ElfError("the file is empty")
-    if data[:4] != b"\x7fELF":
-        raise ElfError(f"not an ELF file: it starts with {_shown(data[:4])}{_guess(data)}")
-    if len(data) < 20:
-        raise ElfError(f"truncated: {len(data)} bytes are not even an ELF header")
-    order = data[5]
-    if data[4] not in (1, 2) or order not in (1, 2):
-        raise ElfError("the ELF identification is damaged")
-    machine = int.from_bytes(data[18:20], "little" if order == 1 else "big")
-    if machine not in (EM_BPF, EM_NONE):
-        name = _MACHINES.get(machine, f"machine {machine}")
-        raise ElfError(f"an ELF file for {name}, not for BPF{_HINTS.get(machine, '')}")
-    if order == 2:
-        raise ElfError(
-            "a big-endian BPF object: this library reads little-endian ones "
-            "(compile with -target bpfel)"
-        )
-    if data[4] == 1:
-        raise ElfError("a 32-bit ELF file: BPF objects are 64-bit ones")
-    if len(data) < _HEADER.size:
-        raise ElfError(f"truncated: the ELF header needs {_HEADER.size} bytes of {len(data)}")
-    header: tuple[int, ...] = _HEADER.unpack_from(data)
-    if header[1] != 1:
-        kind = {2: "an executable", 3: "a shared library", 4: "a core dump"}.get(header[1])
-        raise ElfError(f"{kind or f'ELF type {header[1]}'}, not a relocatable object (.o)")
-    return header
-
-
-_HINTS = dict.fromkeys(_MACHINES, " (compile with clang -target bpf)")
-
-
-def _shown(data: bytes) -> str:
-    return " ".join(f"{byte:02x}" for byte in data)
-
-
-_MAGIC = {
-    b"BC\xc0\xde": "LLVM bitcode: compile it without -flto or -emit-llvm",
-    b"!<ar": "a static library",
-    b"\x1f\x8b": "compressed by gzip",
-    b"\x28\xb5\x2f\xfd": "compressed by zstd",
-    b"\xfd7zX": "compressed by xz",
-    b"PK\x03\x04": "a zip archive",
-    b"#!": "a script",
-    b"\x9f\xeb": "bare BTF",
-}
-
-
-def _guess(data: bytes) -> str:
-    for magic, what in _MAGIC.items():
-        if data.startswith(magic):
-            return f" ({what})"
-    if data[:64].isascii() and data[:64].decode("ascii").replace("\n", " ").isprintable():
-        return " (text: compile the .c file first)"
-    return ""

@@ -11,7 +11,7 @@ from pylibbpf.isa.calls import OutputCall, output_calls
 from pylibbpf.isa.insn import Insn
 from pylibbpf.spec import FunctionSpec, ObjectSpec, Reference, ReferenceKind
 
-__all__ = ["Linked", "link", "sending_calls"]
+__all__ = ["Linked", "link", "sending_calls", "used"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,38 +41,42 @@ class Linked:
         }
 
 
-def link(spec: ObjectSpec, program: FunctionSpec) -> Linked:
-    """Link a program as libbpf's bpf_object__relocate_calls does: each function once, in order."""
+def used(spec: ObjectSpec, program: FunctionSpec) -> list[FunctionSpec]:
+    """List a program and the functions that it uses, directly or not, in the order of linking."""
     by_place = {_place(f): f for f in spec.functions}
-    starts: dict[tuple[str, int], int] = {_place(program): 0}
-    parts: list[tuple[int, FunctionSpec]] = [(0, program)]
+    seen = {_place(program)}
+    found = [program]
+    for function in found:
+        for reference in function.references:
+            place = (reference.section, reference.offset)
+            if reference.kind is ReferenceKind.FUNCTION and place not in seen:
+                seen.add(place)
+                if place in by_place:
+                    found.append(by_place[place])
+    return found
+
+
+def link(spec: ObjectSpec, program: FunctionSpec) -> Linked:
+    """Link a program as libbpf's bpf_object__relocate_calls does: each function once."""
+    parts: list[tuple[int, FunctionSpec]] = []
+    starts: dict[tuple[str, int], int] = {}
     insns: list[Insn] = []
     references: dict[int, Reference] = {}
-    calls: list[tuple[int, tuple[str, int]]] = []
-    waiting = [program]
-    end = program.insn_count
-    while waiting:
-        function = waiting.pop(0)
-        base = len(insns)
+    for function in used(spec, program):
+        base = starts[_place(function)] = len(insns)
+        parts.append((base, function))
         insns += isa.decode(function.code)
         for reference in function.references:
             at = base + reference.insn
-            if reference.kind is not ReferenceKind.FUNCTION:
-                references[at] = dataclasses.replace(reference, insn=at)
-                continue
-            place = (reference.section, reference.offset)
-            calls.append((at, place))
-            target = by_place.get(place)
-            if target is not None and place not in starts:
-                starts[place] = end
-                parts.append((end, target))
-                end += target.insn_count
-                waiting.append(target)
-    for at, place in calls:
-        old = insns[at]
-        if place in starts and old.code in (isa.CALL_CODE, isa.LD_IMM64):
-            kind = isa.PSEUDO_CALL if old.code == isa.CALL_CODE else isa.PSEUDO_FUNC
-            insns[at] = Insn(old.code, old.dst, kind, old.off, starts[place] - at - 1)
+            references[at] = dataclasses.replace(reference, insn=at)
+    for at, reference in list(references.items()):
+        if reference.kind is ReferenceKind.FUNCTION:
+            start = starts.get((reference.section, reference.offset))
+            old = insns[at]
+            if start is not None and old.code in (isa.CALL_CODE, isa.LD_IMM64):
+                kind = isa.PSEUDO_CALL if old.code == isa.CALL_CODE else isa.PSEUDO_FUNC
+                insns[at] = Insn(old.code, old.dst, kind, old.off, start - at - 1)
+                del references[at]
     return Linked(tuple(insns), tuple(parts), references)
 
 
@@ -80,9 +84,9 @@ def _place(function: FunctionSpec) -> tuple[str, int]:
     return function.section, function.offset
 
 
-# One program has at most a million instructions (BPF_COMPLEXITY_LIMIT_INSNS); a file that makes
-# all its programs share much code could still ask for the square of its size.
-_LIMIT = 4_000_000
+# Programs that share functions are looked at with each: of a file made for it, that could be the
+# square of its size. The largest real objects have a tenth of this.
+_LIMIT = 1_000_000
 
 
 def sending_calls(

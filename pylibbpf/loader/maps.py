@@ -26,10 +26,8 @@ from pylibbpf.errors import BtfError, ElfError
 from pylibbpf.loader.elf import (
     SHT_NOBITS,
     SHT_PROGBITS,
-    STT_FILE,
     STT_NOTYPE,
     STT_OBJECT,
-    STT_SECTION,
     Elf,
     Section,
     Symbol,
@@ -225,8 +223,9 @@ def legacy_maps(elf: Elf) -> Iterator[tuple[MapSpec, Section, int]]:
     }
     found = [
         symbol
-        for symbol in elf.symbols
-        if symbol.section in places and symbol.type in (STT_OBJECT, STT_NOTYPE) and symbol.name
+        for section in places.values()
+        for symbol in elf.symbols_in(section)
+        if symbol.type in (STT_OBJECT, STT_NOTYPE) and symbol.name
     ]
     for symbol in sorted(found, key=lambda symbol: (symbol.section, symbol.value)):
         section = places[symbol.section]
@@ -335,9 +334,7 @@ def global_variables(elf: Elf, btf: Btf | None, section: Section) -> Iterator[Gl
             section,
             GlobalSpec(var.name, section.name, at, size, var.type_id, linkage(var.linkage)),
         )
-    for symbol in elf.symbols:
-        if symbol.section != section.index or symbol.type in (STT_SECTION, STT_FILE):
-            continue
+    for symbol in elf.symbols_in(section):
         # Private constants of the compiler have no type and no BTF.
         if symbol.type == STT_OBJECT and symbol.name and symbol.name not in known:
             scope = "global" if symbol.bind else "static"

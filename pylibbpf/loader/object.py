@@ -47,6 +47,9 @@ __all__ = ["read", "source_line"]
 
 _SUBPROGRAMS = ".text"
 
+# More maps or functions than this are no object but an attempt to keep us busy.
+_MOST, _MOST_MAPS = 4096, 1024
+
 _Entry = TypeVar("_Entry", Reference, Line, CoreRelocation)
 
 
@@ -157,6 +160,8 @@ class _Reader:
             for spec, section, offset in source:
                 self.maps.append(spec)
                 self.map_at[section.index, offset] = spec.name
+                if len(self.maps) > _MOST_MAPS:
+                    raise ElfError(f"the object defines more than {_MOST_MAPS} maps")
         for spec, data, section in definitions.data_maps(elf):
             self.maps.append(spec)
             self.data[section.index] = data
@@ -167,7 +172,7 @@ class _Reader:
         Raises:
             ElfError: one lies outside the section, or two overlap.
         """
-        symbols = [s for s in self.elf.symbols if s.section == section.index]
+        symbols = self.elf.symbols_in(section)
         found = [s for s in symbols if s.type == STT_FUNC]
         if not found:  # up to version 7, clang gave functions no type, and named its labels
             found = [s for s in symbols if s.type == STT_NOTYPE and s.name]
@@ -196,6 +201,8 @@ class _Reader:
                 )
             complete.append(dataclasses.replace(symbol, size=size))
         self.functions[section.index] = complete
+        if sum(map(len, self.functions.values())) > _MOST:
+            raise ElfError(f"the object defines more than {_MOST} functions")
         self.starts[section.index] = [symbol.value for symbol in complete]
 
     def _function_at(self, section: int, offset: int) -> str | None:
