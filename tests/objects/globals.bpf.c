@@ -9,7 +9,7 @@ enum color {
 	BLUE = -3,
 };
 
-enum big : __u64 {
+enum big {
 	SMALL_ONE = 1,
 	BIG_ONE = 0x123456789abcdef0ULL,
 };
