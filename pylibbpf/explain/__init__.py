@@ -90,7 +90,7 @@ def explain(log: str, *, errno: int | None = None, program: str | None = None) -
         history=tuple(changes(reading, step, register, groups)),
         source=step.source if step else None,
         function=reading.function,
-        details=tuple(complaint[:-1]),
+        details=tuple(line for line in complaint[:-1] if not step or line != step.text),
         notes=tuple(reading.notes),
         program=program,
         errno=errno,

@@ -27,12 +27,12 @@ class SourceLine:
 
 
 # A log can have hundreds of megabytes; its end holds the rejected path.
-_TAIL = 4 << 20
+_TAIL = 1 << 20
 
 _STATE = r"(?:frame\d+:)?\s*(?:R\d+|fp-\d+)(?:_[a-zA-Z]+)?=.*"
 _INSN = re.compile(
     r"\s*(?P<insn>\d+): \((?P<code>[0-9a-f]{2})\) (?P<text>.*?)"
-    rf"(?:\s+; ?(?P<state>\s*{_STATE})| (?P<next>\d+): (?P<jumped>{_STATE}))?$"
+    rf"(?:\s+;(?P<state>\s*{_STATE})?| (?P<next>\d+): (?P<jumped>{_STATE}))?$"
 )
 _LIBBPF = re.compile(r"libbpf: (?:prog '[^']*': )?")
 _LIBBPF_FRAME = re.compile(
@@ -107,6 +107,10 @@ class Step:
     walked: bool = True
     enters: bool = False  # the state is that at the start of a called function
 
+    def waits_in(self, frame: int) -> bool:
+        """True where the next state in the log is the one after this instruction."""
+        return self.walked and not self.state and self.frame == frame
+
 
 @dataclass(slots=True)
 class Reading:
@@ -135,12 +139,22 @@ class Reading:
 
 def read(log: str) -> Reading:
     reading = Reading()
+    if len(log) > _TAIL:
+        _catch_up(reading, log, len(log) - _TAIL)
     for line in log[-_TAIL:].replace("\0", "").split("\n"):
         _read_line(reading, line.rstrip())
     if not reading.complaint and not reading.insns and reading.notes:
         # What is a remark before the first instruction is the reason when nothing follows it.
         reading.complaint.append(reading.notes.pop())
     return reading
+
+
+def _catch_up(reading: Reading, log: str, end: int) -> None:
+    """Take in what holds beyond the part that is not read: a C line is printed only once."""
+    for start in ("; ", "Validating "):
+        found = log.rfind("\n" + start, 0, end) + 1
+        if log.startswith(start, found):
+            _read_line(reading, log[found : log.find("\n", found)].rstrip())
 
 
 def _read_line(reading: Reading, line: str) -> None:
@@ -185,6 +199,10 @@ def _read_state(reading: Reading, found: re.Match[str]) -> None:
     reading.frame = _frame_of(groups["state"])
     if groups.get("insn"):
         reading.at = int(groups["insn"])
+    last = reading.steps[-1] if reading.steps else None
+    if "start" not in groups and not reading.entering and last and last.waits_in(reading.frame):
+        last.state = _values(groups["state"])
+        return
     label = f"from {groups['start']} to {groups['insn']}" if "start" in groups else "start"
     step = Step(reading.at, label, reading.source, reading.frame, _values(groups["state"]), False)
     step.enters = reading.entering

@@ -217,7 +217,7 @@ RULES: tuple[Rule, ...] = (
         _on(
             r"invalid access to map value(?: pointer)?, value_size=(?P<size>\d+) off=(?P<off>-?\d+)"
             r" size=(?P<n>\d+)",
-            "{n} bytes at offset {off} do not fit into a value of {size} bytes; " + _BOUNDS,
+            "{n} byte(s) at offset {off} do not fit into a value of {size} bytes; " + _BOUNDS,
         ),
         _on(r"invalid access to map value", "the access lies outside the map's value; " + _BOUNDS),
         _on(r"invalid access to map key", "the access lies outside the map's key"),
@@ -487,7 +487,7 @@ RULES: tuple[Rule, ...] = (
         _C.CONTEXT_ACCESS,
         _on(
             r"invalid bpf_context access off=(?P<off>-?\d+) size=(?P<n>\d+)",
-            "{n} bytes at offset {off} of the context are not open to this program type (or not"
+            "{n} byte(s) at offset {off} of the context are not open to this program type (or not"
             " for writing, or not in this width): look at the context struct and the SEC()",
         ),
         _on(
@@ -597,7 +597,8 @@ RULES: tuple[Rule, ...] = (
         _on(
             r"math between (?P<kind>\S+) pointer and|pointer offset -?\d+ is not allowed|"
             r"makes \S+ pointer be out of bounds",
-            "the result would lie far outside the memory pointed to: check the number first",
+            "the result may lie far outside the memory pointed to: check the number's range before,"
+            " and make it unsigned",
         ),
         _on(
             r"32-bit pointer arithmetic prohibited",
@@ -646,7 +647,7 @@ RULES: tuple[Rule, ...] = (
         _C.OUT_OF_BOUNDS,
         _on(
             r"invalid access to memory, mem_size=(?P<size>\d+) off=(?P<off>-?\d+) size=(?P<n>\d+)",
-            "{n} bytes at offset {off} do not fit into {size} bytes of memory; " + _BOUNDS,
+            "{n} byte(s) at offset {off} do not fit into {size} bytes of memory; " + _BOUNDS,
         ),
     ),
     *_rules(

@@ -31,7 +31,8 @@ class ValueChange:
 
     def __str__(self) -> str:
         known = f"  {self.place} = {self.state}" if self.state else ""
-        return f"{self.insn}: {self.text}{known}"
+        source = f"  ; {self.source}" if self.source else ""
+        return f"{self.insn}: {self.text}{known}{source}"
 
 
 _NAMED_REGISTER = re.compile(r"\bR(\d+)\b")
@@ -40,7 +41,17 @@ _NAMED_ARGUMENT = re.compile(  # the text counts from 1 for helpers, from 0 for 
 )
 _BASE_REGISTER = re.compile(r"\*\([us]\d+ \*\)\(r(\d+)")
 _TARGET_REGISTER = re.compile(r"[rw](\d+) [^ ]*= ")
-_ABOUT_A_TARGET = {Category.POINTER_ARITHMETIC, Category.POINTER_LEAK}
+_ABOUT_A_BASE = {
+    Category.CONTEXT_ACCESS,
+    Category.MAP_VALUE_BOUNDS,
+    Category.MEMORY_ACCESS,
+    Category.MISALIGNED,
+    Category.OUT_OF_BOUNDS,
+    Category.PACKET_BOUNDS,
+    Category.READ_ONLY,
+    Category.SPECIAL_FIELD,
+}
+_ABOUT_A_TARGET = {Category.POINTER_ARITHMETIC, Category.UNBOUNDED}
 
 
 def register_of(complaint: list[str], step: Step | None, category: Category) -> str | None:
@@ -53,7 +64,7 @@ def register_of(complaint: list[str], step: Step | None, category: Category) -> 
             return f"R{number}"
     if step is None:
         return None
-    if found := _BASE_REGISTER.search(step.text):
+    if category in _ABOUT_A_BASE and (found := _BASE_REGISTER.search(step.text)):
         return f"R{found[1]}"
     if category in _ABOUT_A_TARGET and (found := _TARGET_REGISTER.match(step.text)):
         return f"R{found[1]}"
