@@ -172,10 +172,10 @@ def has_python_h() -> bool:
 
 def has_ensurepip() -> bool:
     try:
-        import ensurepip  # noqa: F401  (Debian keeps it in python3-venv)
+        from ensurepip import version  # Debian keeps it in python3-venv
     except ImportError:
         return False
-    return True
+    return bool(version())
 
 
 def has_library(name: str) -> bool:
