@@ -63,6 +63,8 @@ def _open() -> tuple[Any, Any]:
     for candidate in _candidates():
         if lib.plb_library_open(os.fsencode(candidate)) == 0:
             return ffi, lib
+        if _load_neighbours(candidate) and lib.plb_library_open(os.fsencode(candidate)) == 0:
+            return ffi, lib
         tried.append(os.fsdecode(ffi.string(lib.plb_library_error())))
     raise NotSupportedError(
         "libbpf 1.0 or later was not found ("
@@ -70,6 +72,25 @@ def _open() -> tuple[Any, Any]:
         + "); install it (Debian: apt-get install libbpf1), or name the file in "
         + ENVIRONMENT
     )
+
+
+def _load_neighbours(candidate: str) -> bool:
+    """Load what libbpf needs from libbpf's own folder, where the system has it not."""
+    folder = os.path.dirname(candidate)
+    found = [
+        path
+        for name in ("libz.so.1", "libelf.so.1")
+        if folder and os.path.exists(path := os.path.join(folder, name))
+    ]
+    if found:
+        import ctypes  # not at the top: it costs memory, and hardly any host comes here
+
+        try:
+            for path in found:
+                ctypes.CDLL(path)
+        except OSError:
+            return False
+    return bool(found)
 
 
 def _candidates() -> list[str]:
