@@ -71,7 +71,7 @@ def wrappers() -> str:
     """C source: a wrapper for each function of libbpf, and the table of all of them."""
     generator = c_generator.CGenerator()
     lines = ["static __thread int plb_absent = -1;", ""]
-    rows = []
+    rows: list[str] = []
     for header in LIBBPF_HEADERS:
         for name, since, node in functions(header):
             params = [p for p in node.type.args.params if not _is_void(p)]
@@ -81,6 +81,7 @@ def wrappers() -> str:
                 c_ast.Typename(name=None, quals=[], align=[], type=_anonymous(result))
             )
             absent = _absent(kind)
+            give = "" if kind == "void" else "return "
             pointer = f"plb_p_{name}"
             signature = generator.visit(node)
             lines += [
@@ -92,7 +93,7 @@ def wrappers() -> str:
                 "\t\terrno = ENOSYS;",
                 f"\t\treturn{absent};",
                 "\t}",
-                f"\t{'' if kind == 'void' else 'return '}((__typeof__(&{name})){pointer})({names});",
+                f"\t{give}((__typeof__(&{name})){pointer})({names});",
                 "}",
                 "",
             ]
@@ -151,7 +152,9 @@ def make() -> FFI:
                 _INCLUDES,
                 # linux/types.h may come in through a system header with types of the same name
                 # but another spelling (unsigned long long); ours stay apart from it.
-                "".join(f"#define {t} plb_{t}\n" for t in ("__u8", "__u16", "__u32", "__u64", "__s32")),
+                "".join(
+                    f"#define {t} plb_{t}\n" for t in ("__u8", "__u16", "__u32", "__u64", "__s32")
+                ),
                 declarations("types.h"),
                 wrappers(),
                 declarations("shim.h"),

@@ -1,12 +1,12 @@
 """pylibbpf: load CO-RE BPF objects into the Linux kernel, and read what they find.
 
-    import pylibbpf
+import pylibbpf
 
-    with pylibbpf.open_object("opensnoop.bpf.o") as obj:
-        obj.load()
-        obj.attach()
-        for event in obj.ringbuf("events"):
-            print(event.pid, event.comm, event.fname)
+with pylibbpf.open_object("opensnoop.bpf.o") as obj:
+    obj.load()
+    obj.attach()
+    for event in obj.ringbuf("events"):
+        print(event.pid, event.comm, event.fname)
 """
 
 from __future__ import annotations

@@ -246,19 +246,19 @@ class _Entries(_Typed):
 
     def __iter__(self) -> Iterator[Any]:
         decode = self._decode_key()
-        return (decode(key) for key in self._handle.keys())
+        return (decode(key) for key in self._handle.iter_keys())
 
     def __len__(self) -> int:
         """How many entries there are, by counting: the kernel keeps no number to ask for."""
-        return sum(1 for _ in self._handle.keys())
+        return sum(1 for _ in self._handle.iter_keys())
 
     def _items(self) -> Iterator[tuple[Any, Any]]:
         key, value = self._decode_key(), self._decode_value()
-        return ((key(k), value(v)) for k, v in self._handle.items())
+        return ((key(k), value(v)) for k, v in self._handle.iter_items())
 
     def _values(self) -> Iterator[Any]:
         value = self._decode_value()
-        return (value(v) for _, v in self._handle.items())
+        return (value(v) for _, v in self._handle.iter_items())
 
 
 class _Items(ItemsView[object, object]):
@@ -294,7 +294,7 @@ class HashMap(_Entries, MutableMapping):  # type: ignore[type-arg]  # typed by B
 
     def clear(self) -> None:
         """Delete the entries that are there now."""
-        for key in list(self._handle.keys()):
+        for key in list(self._handle.iter_keys()):
             self._handle.delete(key)
 
     __eq__ = Map.__eq__

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from pylibbpf.btf.parse import Btf
     from pylibbpf.engine.abc import Engine, LinkHandle, MapHandle
     from pylibbpf.events import RecordType
-    from pylibbpf.variables import Globals
     from pylibbpf.link import Link
     from pylibbpf.map import Map
     from pylibbpf.perfbuf import PerfBuffer
     from pylibbpf.program import Program
     from pylibbpf.ringbuf import RingBuffer
     from pylibbpf.stream import RecordStream
+    from pylibbpf.variables import Globals
 
 __all__ = ["AttachError", "Attached", "Object", "open_object"]
 
@@ -73,9 +73,7 @@ def open_object(
             raise TypeError("the object's file is not open in binary mode")
         label = os.path.basename(str(getattr(source, "name", "object")))
     else:
-        raise TypeError(
-            f"an object is a path, bytes or a binary file, not {type(source).__name__}"
-        )
+        raise TypeError(f"an object is a path, bytes or a binary file, not {type(source).__name__}")
     check_header(data, label)
     return Object(
         data,

@@ -83,7 +83,9 @@ class Globals(MutableMapping):  # type: ignore[type-arg]  # typed by BTF, not st
         section = variable.section
         if section == ".kconfig" or (self._owner.loaded and section.startswith(".rodata")):
             when = "at load" if section == ".kconfig" else "before load"
-            raise BpfError(_EPERM, "set global", name, f"variables of {section} are set {when} only")
+            raise BpfError(
+                _EPERM, "set global", name, f"variables of {section} are set {when} only"
+            )
         data = bytes(value) if variable.codec is None else variable.codec.encode(value)
         self._owner._handle_of(section).write(variable.offset, data)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import select
 import signal
 import sys
@@ -186,8 +185,8 @@ def _streams(obj: pylibbpf.Object, types: dict[str, str]) -> list[RecordStream]:
                 raise
             raise _Misuse(f"--type: {error}") from None
         found = stream.record_type
-        hint = f"; {found.hint}" if found.hint else ""
-        print(f"{name}: {found.name} (by {found.rule.value}){hint}", file=sys.stderr, flush=True)
+        how = f" (by {found.rule.value})" if found.codec else f": {found.hint}"
+        print(f"{name}: {found.name}{how}", file=sys.stderr, flush=True)
         streams.append(stream)
     return streams
 
@@ -243,9 +242,7 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _print_records(
-    streams: list[RecordStream], printer: _Printer, seconds: float | None
-) -> None:
+def _print_records(streams: list[RecordStream], printer: _Printer, seconds: float | None) -> None:
     by_fd = {stream.fileno(): stream for stream in streams}
     poll = select.poll()
     for fd in by_fd:
@@ -274,7 +271,7 @@ class _Printer:
 
     def drain(self, stream: RecordStream) -> int:
         """Print a batch of what the stream has now, and flush; returns how many records."""
-        lines = []
+        lines: list[str] = []
         while len(lines) < _BATCH and (data := stream.read_bytes(0)) is not None:
             lines.append(self._record(stream, data))
         count = len(lines)

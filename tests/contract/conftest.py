@@ -23,9 +23,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def open_test_object(
-    engine: str, objects: Path
-) -> Iterator[Callable[[str], pylibbpf.Object]]:
+def open_test_object(engine: str, objects: Path) -> Iterator[Callable[[str], pylibbpf.Object]]:
     """Open one of tests/objects by name; what the test leaves open is closed."""
     opened = []
 

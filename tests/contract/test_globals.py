@@ -37,7 +37,7 @@ def test_initial_values(obj):
     assert g["d_big"].name == "BIG_ONE"
     assert g["d_counter"] == 42
     assert g["d_keywords"].class_ == 5
-    assert getattr(g["d_keywords"], "from_") == 6
+    assert g["d_keywords"].from_ == 6
     assert g["d_text"] == "data"
     assert g["d_bytes"] == b"\1\2\3\4"
     assert g["d_grid"] == ((1, 2, 3), (4, 5, 6))

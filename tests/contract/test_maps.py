@@ -294,7 +294,7 @@ def test_walk_by_key_sees_what_stays(load_test_object, run):
     assert stay <= set(seen)
 
 
-@pytest.mark.parametrize("how", ["_walk", "keys"])
+@pytest.mark.parametrize("how", ["_walk", "iter_keys"])
 def test_iteration_ends_beside_a_writer(load_test_object, run, how):
     obj = load_test_object("iter")
     m = obj.map("entries")

@@ -256,9 +256,11 @@ class KernelMap:
             self._owner.alive()
             self._need_loaded()
         if len(key) != self.key_bytes:
-            raise ValueError(f"a key of map {self.name!r} has {self.key_bytes} bytes, not {len(key)}")
+            raise ValueError(
+                f"a key of map {self.name!r} has {self.key_bytes} bytes, not {len(key)}"
+            )
 
-    def keys(self) -> Iterator[bytes]:
+    def iter_keys(self) -> Iterator[bytes]:
         """Every key that is there throughout, once."""
         self._need_loaded()
         from pylibbpf.engine.kernel.kinds import ARRAYS, BATCH_HASH
@@ -270,7 +272,7 @@ class KernelMap:
             return (i.to_bytes(4, sys.byteorder) for i in range(self.max_entries))
         return self._walk()
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
+    def iter_items(self) -> Iterator[tuple[bytes, bytes]]:
         """Every entry that is there throughout, once; by batch where the type has it."""
         self._need_loaded()
         from pylibbpf.engine.kernel.kinds import BATCH_ARRAY, BATCH_HASH
@@ -278,7 +280,7 @@ class KernelMap:
         kind = self.type
         if kind in BATCH_HASH or kind in BATCH_ARRAY:
             return self._batches()
-        return self._looked_up(self.keys())
+        return self._looked_up(self.iter_keys())
 
     def _looked_up(self, keys: Iterator[bytes]) -> Iterator[tuple[bytes, bytes]]:
         for key in keys:
@@ -346,7 +348,7 @@ class KernelMap:
                 continue
             if rc == -_ENOTSUPP and place == ffi.NULL:
                 # Per-CPU arrays before 5.13.
-                yield from self._looked_up(self.keys())
+                yield from self._looked_up(self.iter_keys())
                 return
             if rc < 0 and rc != -errno.ENOENT:
                 raise self._fail(rc, "map iteration")
