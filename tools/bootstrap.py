@@ -357,19 +357,20 @@ class Setup:
         return True
 
     def bring_compiler(self) -> None:
-        folder = self.cache / f"ziglang-{ZIG}"
-        if not (folder / "ziglang").is_dir():
-            say("fetching a C compiler from PyPI: ziglang, 100 MB (this host has none)")
-            self.pip("install", "--no-deps", "--target", str(folder), f"ziglang=={ZIG}")
+        say("fetching a C compiler from PyPI: ziglang, 100 MB (this host has none)")
+        self.pip("install", f"ziglang=={ZIG}")
+        zig = next(self.venv.glob("lib/python*/site-packages/ziglang/zig"))
         script = self.cache / "zig-cc"
-        zig = shlex.quote(str(folder / "ziglang" / "zig"))
         # zig adds run-time checks to what is not optimised; other compilers do not.
-        script.write_text(f'#!/bin/sh\nexec {zig} cc -fno-sanitize=undefined "$@"\n')
+        script.write_text(
+            f'#!/bin/sh\nexec {shlex.quote(str(zig))} cc -fno-sanitize=undefined "$@"\n'
+        )
         script.chmod(0o755)
-        if not compiles(shlex.quote(str(script)), self.environment):
+        command = shlex.quote(str(script))
+        if not compiles(command, self.environment):
             raise Stop("there is no C compiler, and ziglang's does not work here")
-        self.environment["CC"] = shlex.quote(str(script))
-        self.environment["LDSHARED"] = shlex.quote(str(script)) + " -shared"
+        self.environment["CC"] = command
+        self.environment["LDSHARED"] = f"{command} -shared"
 
     def bring_python_h(self) -> None:
         version = "{}.{}".format(*sys.version_info[:2])

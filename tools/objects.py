@@ -19,6 +19,7 @@ import os
 import shlex
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -161,13 +162,20 @@ def cache() -> Path:
 
 
 def pinned_compiler() -> list[str]:
-    """The one compiler whose output is committed; fetched with pip on first use."""
-    folder = cache() / f"ziglang-{ZIG}"
-    if not (folder / "ziglang").is_dir():
+    """The one compiler whose output is committed; fetched with pip on first use.
+
+    It goes into the virtual environment, or, where this is none, into a folder of its own.
+    """
+    place = Path(sysconfig.get_path("purelib"))
+    target: list[str] = []
+    if sys.prefix == sys.base_prefix:
+        place = cache() / f"ziglang-{ZIG}"
+        target = ["--target", str(place)]
+    if not (place / f"ziglang-{ZIG}.dist-info").is_dir():
         print(f"fetching ziglang {ZIG} (the compiler, 100 MB)", file=sys.stderr, flush=True)
         pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--no-deps", "--target", str(folder), f"ziglang=={ZIG}"], check=True)
-    return [str(folder / "ziglang" / "zig"), "cc", "-target", "bpfel-freestanding"]
+        subprocess.run([*pip, *target, f"ziglang=={ZIG}"], check=True)
+    return [str(place / "ziglang" / "zig"), "cc", "-target", "bpfel-freestanding"]
 
 
 def other_compiler(command: str) -> list[str]:
