@@ -62,14 +62,12 @@ _LINES: tuple[tuple[_Line, re.Pattern[str]], ...] = tuple(
         (_Line.NOISE, r"processed \d+ insns|verification time \d+|stack depth [\d+]+$"),
         (_Line.NOISE, r".*max_states_per_insn \d+|-- (?:BEGIN|END) .*LOG --|func#\d+ @\d+"),
         (_Line.NOISE, r"(?:\d+: )*mark_precise:|.*parent (?:didn't have|already had) regs="),
-        (
-            _Line.NOISE,
-            r"mark_reg_\w+\(regs|force_precise:|CO-RE relocating .*found target candidate",
-        ),
+        (_Line.NOISE, r"mark_reg_\w+\(regs|force_precise:|CO-RE relocating .*target candidate"),
         (_Line.NOISE, r"propagating [rf]|frame \d+: propagating|last_idx \d+ first_idx \d+|regs="),
         (_Line.NOISE, r"Live regs before insn:|\s*\d+: [.\d]{10,} \(|\d+: safe$"),
         (_Line.NOISE, r"from \d+ to \d+(?: \(speculative execution\))?: safe$"),
-        (_Line.NOISE, r"(?:cur|old) state:|subprog#?\d+ .*(?:live|stack)|stack use/def|SCC "),
+        (_Line.NOISE, r"(?:cur|old) state:|stack use/def|SCC |topo_order"),
+        (_Line.NOISE, r"subprog#?\d+.*(?:live|stack|analyzing)"),
         (_Line.SOURCE, r";\s?(?P<source>.*)$"),
         (
             _Line.BRANCH,
@@ -80,10 +78,13 @@ _LINES: tuple[tuple[_Line, re.Pattern[str]], ...] = tuple(
         (_Line.ENTRY, rf"\s+(?P<state>{_STATE})$"),
         (_Line.PHASE, r"Validating (?P<function>\w+)\(\) func#\d+"),
         (_Line.POISON, r"(?P<insn>\d+): (?P<text><invalid [^>]+>)"),
-        (_Line.NOTE, r"Func#\d+ \('.*'\) is (?:global and assumed valid|safe for any args)"),
+        (
+            _Line.NOTE,
+            r"Func#\d+ (?:\('.*'\) )?is (?:global and (?:assumed )?valid|safe for any args)",
+        ),
         (_Line.NOTE, r"func '.*' arg\d+ has btf_id \d+ type|marking pointer arg\d+ as scalar"),
         (_Line.NOTE, r"REG INVARIANTS VIOLATION|Cannot find btf of tracepoint template"),
-        (_Line.NOTE, r"Global function \w+\(\) doesn't return scalar\. Only those"),
+        (_Line.NOTE, r"Global function \w+\(\) .*Only those are supported"),
         (_Line.NOTE, r"arg#\d+ reference type\('.*'\) size cannot be determined"),
     )
 )

@@ -1,6 +1,6 @@
 """What a complaint of the verifier means: the kinds of mistakes, and a table of sentences.
 
-The sentences are those of kernel/bpf/verifier.c, btf.c and log.c from 5.10 to 6.18, and of libbpf,
+The sentences are those of kernel/bpf/verifier.c, btf.c and log.c from 5.10 to 7.2, and of libbpf,
 which rewrites the end of the log for what it poisoned itself.
 """
 
@@ -91,7 +91,11 @@ RULES: tuple[Rule, ...] = (
         _on(
             r"verifier (?:internal error|bug|BUG)|^BUG|internal bug|misconfigured|Verifier bug|"
             r"REG INVARIANTS VIOLATION|BPF_PTR_POISON|(?:invalid|unknown) return type \d+ of func|"
-            r"not eliminated in verifier pass|Please fix kernel",
+            r"not eliminated in verifier pass|Please fix kernel|[Ff]ailed to (?:push state|"
+            r"retrieve map|"
+            r"mark s32|acquire lock state|properly init)|allocated_stack too small|"
+            r"inconsistent KF_|"
+            r"poke descriptor failed|tracking tail call",
             "this is a fault of the kernel, not of the program: report it, or try another kernel",
         ),
     ),
@@ -108,7 +112,8 @@ RULES: tuple[Rule, ...] = (
     *_rules(
         _C.JIT,
         _on(
-            r"JIT (?:is required|doesn't|does not)|JITed",
+            r"JIT (?:is required|doesn't|does not|compiler)|JITed|not supported by jit|"
+            r"only supported on 64-bit|mixing of tail_calls and bpf-to-bpf",
             "this needs the kernel's JIT compiler (sysctl net.core.bpf_jit_enable=1), and one for"
             " this machine that supports it",
         ),
@@ -119,14 +124,18 @@ RULES: tuple[Rule, ...] = (
             r"progs? cannot use bpf_\S+ yet|bpf_struct_ops map cannot|"
             r"only one cgroup storage|Only one arena|offload device mismatch|"
             r"cannot update sockmap in this context|callback function not allowed for map|"
-            r"no direct value access support|invalid arg_type for sockmap|\barena\b",
+            r"no direct value access support|invalid arg_type for sockmap|an? associated arena|arena's user|"
+            r"preallocated hash map|run-time allocated hash|excl_prog_hash|NMI unsafe fields|"
+            r"^Invalid (?:map_|btf_|numa_node|excl_|attr)",
             "this type of map, or what its value holds, is not open to this program type",
         ),
     ),
     *_rules(
         _C.SPECIAL_FIELD,
         _on(
-            r"cannot be accessed (?:directly by load/store|indirectly by helper)",
+            r"cannot be accessed (?:directly by load/store|indirectly by helper)|"
+            r"access (?:cannot have variable offset|misaligned expected|size must be BPF_DW)|"
+            r"store to uptr",
             "this field of the map value belongs to the kernel: only its helpers may touch it",
         ),
     ),
@@ -246,9 +255,21 @@ RULES: tuple[Rule, ...] = (
         ),
         _on(
             r"invalid indirect read from stack|invalid read from stack off -?\d+\+|"
-            r"uninit stack in range of var-offset",
+            r"uninit stack in range of var-offset|slot poisoned by dead code",
             "part of the memory on the stack was never written (padding of a struct counts): set"
             " it to zero as a whole, e.g. `struct key k = {{}};` or __builtin_memset",
+        ),
+    ),
+    *_rules(
+        _C.UNINITIALISED,
+        _on(
+            r"stack arg\d+ is not initialized|invalid read from stack arg",
+            "an argument beyond the fifth is missing: it goes through the stack",
+        ),
+        _on(
+            r"__bpf_trap\(\) due to uninitialized",
+            "the compiler found that a variable is used before it is set, and put a trap there:"
+            " look at its warnings (-Wall)",
         ),
     ),
     *_rules(
@@ -326,7 +347,8 @@ RULES: tuple[Rule, ...] = (
         _on(
             r"program must be sleepable|can only be sleepable|might sleep in a non-sleepable|"
             r"sleepable (?:helper|kfunc)|is sleepable within|helper call might sleep|"
-            r"is not sleepable|programs can be sleepable|Sleepable programs can only use|"
+            r"sleepable global function|cannot be sleepable|is not sleepable|"
+            r"programs can be sleepable|Sleepable programs can only use|"
             r"in (?:rcu_read_lock|non-preemptible|IRQ-disabled|non-sleepable) (?:region|context)",
             "this may sleep: it needs a sleepable program (SEC names with .s, such as lsm.s/ or"
             " fentry.s/), outside rcu_read_lock, spin locks and disabled preemption",
@@ -367,7 +389,8 @@ RULES: tuple[Rule, ...] = (
             "the call of a kernel function cannot be resolved in this kernel or its modules",
         ),
         _on(
-            r"bpf_timer cannot be used for PREEMPT_RT|_wq cannot be used",
+            r"bpf_timer cannot be used for PREEMPT_RT|_wq cannot be used|metadata kfuncs|"
+            r"kernel func_id \d+ is out of range",
             "this kernel's configuration does not offer it",
         ),
     ),
@@ -391,12 +414,13 @@ RULES: tuple[Rule, ...] = (
     *_rules(
         _C.REFERENCE_LEAK,
         _on(
-            r"Unreleased reference id=\d+ alloc_insn=(?P<origin>\d+)",
+            r"(?:Unreleased|Leaking) reference id=\d+ alloc_insn=(?P<origin>\d+)",
             "what was acquired at instruction {origin} is not given back on this path: release,"
             " submit or discard it before every return (error paths too)",
         ),
         _on(
-            r"cannot be mixed with socket references|[Uu]nreleased (?:dynptr|reference)",
+            r"cannot be mixed with socket references|__ref argument cannot tail call|"
+            r"[Uu]nreleased (?:dynptr|reference)",
             "something acquired (a socket, a ring buffer record, a task) is not given back on"
             " this path: release, submit or discard it before every return",
         ),
@@ -417,13 +441,15 @@ RULES: tuple[Rule, ...] = (
             "a critical section is still open here: close it (unlock) before",
         ),
         _on(
-            r"bpf_(?:res_)?spin_(?:un)?lock|Locking two|held lock and object|"
+            r"bpf_(?:res_)?spin_(?:un)?lock|Locking two|AA deadlock|_unlock (?:without|of|cannot)|"
+            r"'struct \S*_lock'|held lock and object|"
             r"_lock has to be|'struct bpf_\w*spin_lock'|spin_\{lock",
             "a lock is taken and given back once, on the same value, on every path, and nothing"
             " else may touch it",
         ),
         _on(
-            r"rcu (?:read )?(?:un)?lock|rcu_read_(?:un)?lock|rcu read|preemption|"
+            r"RCU critical section|rcu (?:read )?(?:un)?lock|rcu_read_(?:un)?lock|rcu read|"
+            r"preemption|"
             r"restore irq|irq (?:flag|state|save)|IRQ",
             "critical sections must be closed in the reverse order and on every path",
         ),
@@ -454,7 +480,7 @@ RULES: tuple[Rule, ...] = (
     *_rules(
         _C.DYNPTR,
         _on(
-            r"dynptr|cannot pass in \w+ at an offset|has to be at a constant offset",
+            r"dynptr|DYNPTR|cannot pass in \w+ at an offset|has to be at a constant offset",
             "a dynptr lives on the stack, is made by one function (bpf_dynptr_from_*,"
             " bpf_ringbuf_reserve_dynptr), is not copied, overwritten or used after release",
         ),
@@ -462,7 +488,7 @@ RULES: tuple[Rule, ...] = (
     *_rules(
         _C.ITERATOR,
         _on(
-            r"iter_\w+ as arg|iterator on stack|valid iter pointer|css_task_iter is only|"
+            r"iter_\w+ as |iterator on stack|valid iter pointer|css_task_iter is only|"
             r"iter_\w+ reference|expected an RCU CS when using",
             "an iterator is made by its _new function, advanced by _next until NULL and always"
             " ended by _destroy; it lives on the stack",
@@ -476,7 +502,8 @@ RULES: tuple[Rule, ...] = (
             " (bpf_kptr_xchg), with its own type",
         ),
         _on(
-            r"has no valid bpf_|has to have BTF in order to use|doesn't point to 'struct bpf_\w+'|"
+            r"map '\S*' has no valid|has no valid bpf_|has to have BTF in order to use|"
+            r"doesn't point to 'struct bpf_\w+'|"
             r"doesn't have constant offset|has to be at the constant offset|pointer in R1 map_uid|"
             r"doesn't match map pointer|bpf_timer|bpf_wq|not found at offset=",
             "the map's value needs this field in its BTF type, and the helper must get the"
@@ -486,7 +513,8 @@ RULES: tuple[Rule, ...] = (
     *_rules(
         _C.CONTEXT_ACCESS,
         _on(
-            r"invalid bpf_context access off=(?P<off>-?\d+) size=(?P<n>\d+)",
+            r"invalid (?:bpf_context access|access to context, ctx_size=\d+) off=(?P<off>-?\d+)"
+            r" size=(?P<n>\d+)",
             "{n} byte(s) at offset {off} of the context are not open to this program type (or not"
             " for writing, or not in this width): look at the context struct and the SEC()",
         ),
@@ -497,7 +525,8 @@ RULES: tuple[Rule, ...] = (
             " moved it; read the field into a variable first (volatile, or barrier_var)",
         ),
         _on(
-            r"invalid access to flow keys|invalid (?:sock|sock_common|tcp_sock|xdp_sock|\w*sock\w*)"
+            r"(?:access|offset) to flow keys|invalid (?:sock|sock_common|tcp_sock|xdp_sock|"
+            r"\w*sock\w*)"
             r" access off=|cannot be narrow",
             "this field cannot be read at that offset or in that width",
         ),
@@ -529,7 +558,7 @@ RULES: tuple[Rule, ...] = (
         _on(
             r"cannot write into|only read (?:from .* )?is supported|may write into memory|"
             r"write to change key|frame pointer is read only|does not allow writes to packet|"
-            r"BPF_ATOMIC stores into|cannot be written",
+            r"BPF_(?:ATOMIC|XADD|ST) (?:stores into|loads from)|cannot be written",
             "this memory may only be read (or not written in this way) by this program",
         ),
         _on(
@@ -566,7 +595,11 @@ RULES: tuple[Rule, ...] = (
             r"does not point to a readonly map|string is not zero-terminated|"
             r"direct value access|Invalid format string|non-overwritten BPF_PTR_POISON|"
             r"Unrecognized arg|constant argument|invalid map_ptr to access|"
-            r"max struct nesting depth|kernel function \S+ (?:returns|unhandled)|"
+            r"expects pointer to ctx|kernel function \S+ \S+ (?:pointer type|expected pointer)|"
+            r"buf_size exceeds|Unrecognized \S+ type|expected .* or socket|Unknown type ID|"
+            r"memory size \d+ is too large|as const string|is not a pointer$|prog->aux cannot|"
+            r"in-kernel struct with non-zero offset|max struct nesting depth|"
+            r"kernel function \S+ (?:returns|unhandled)|"
             r"conversion of owning ref|struct doesn't have a name|type isn't a pointer|"
             r"should be void pointer|should be `struct|type doesn't have a name|"
             r"Unsupported reg type|type ID argument|must be in range|"
@@ -585,7 +618,10 @@ RULES: tuple[Rule, ...] = (
             r"invalid zero-sized read",
             "the size may be 0, which this function does not take: check that it is at least 1",
         ),
-        _on(r"unbounded memory access", "the size or index has no upper limit here: " + _BOUNDS),
+        _on(
+            r"unbounded (?:memory access|size)",
+            "the size or index has no upper limit here: " + _BOUNDS,
+        ),
         _on(
             r"math between \S+ pointer and register with unbounded|"
             r"(?:smin|umin|unbounded) .*pointer",
@@ -673,12 +709,13 @@ RULES: tuple[Rule, ...] = (
         ),
         _on(
             r"sequence of \d+ jumps is too complex|too many (?:states|subprogs|subprograms)|"
-            r"loop iteration limit|iteration limit reached",
+            r"loop iteration limit|iteration limit reached|liveness analysis exceeded|"
+            r"too many iterations",
             "too many branches are open at once: use fewer nested conditions, bpf_loop() or global"
             " functions",
         ),
         _on(
-            r"number of maps per program has reached|used maps|program too large",
+            r"number of (?:maps|btfs) per program has reached|used maps|program too large",
             "the program uses more than the kernel allows in one program: split it",
         ),
     ),
@@ -690,7 +727,16 @@ RULES: tuple[Rule, ...] = (
         ),
     ),
     *_rules(
+        _C.CALL_DEPTH,
+        _on(r"recursive call from", "functions may not call themselves, not even through others"),
+    ),
+    *_rules(
         _C.CONTROL_FLOW,
+        _on(
+            r"jump tables?\b|insn_array|PTR_TO_INSN|to any offset in map|sum of R\d+ um\w+_value",
+            "the table of an indirect jump (a switch) does not fit the code: compile with"
+            " -fno-jump-tables",
+        ),
         _on(
             r"unreachable insn (?P<insn>\d+)",
             "no path leads to this instruction, and unused code is refused: remove it (or a"
@@ -726,7 +772,8 @@ RULES: tuple[Rule, ...] = (
     *_rules(
         _C.GLOBAL_FUNCTION,
         _on(
-            r"doesn't return scalar|> \d+ args|"
+            r"doesn't return scalar|return value not void or scalar|is a packet pointer, but func#|"
+            r"combined with any other tags|> \d+ args|"
             r"Arg#\d+ type .* in .* is not supported yet|Buggy compiler|"
             r"arg#\d+ type tag|invalid combination of tags|unsupported set of tags|"
             r"in functions that return 'int'|not allowed in subprogs without BTF",
@@ -738,7 +785,8 @@ RULES: tuple[Rule, ...] = (
     *_rules(
         _C.ATTACH_TARGET,
         _on(
-            r"attach_btf_id \d+ is not a|attach_btf_id|must provide btf_id|"
+            r"Attaching tracing programs to function|attach_btf_id \d+ is not a|attach_btf_id|"
+            r"must provide btf_id|"
             r"failed to find kernel BTF type ID of '(?P<target>[^']*)'",
             "the function or hook named in SEC() is not in this kernel's BTF: it may be inlined,"
             " renamed, static in a module that is not loaded, or not be a hook of this kind",
@@ -759,7 +807,9 @@ RULES: tuple[Rule, ...] = (
             "this kernel's struct has no such operation, or it cannot be implemented in BPF",
         ),
         _on(
-            r"The function \S+ (?:has|return|with|arg)|has malformed void|has \d+ args while|"
+            r"byte return value is not supported|multiple type tags|at most \d+ parameters|"
+            r"freplace programs with|The function \S+ (?:has|return|with|arg)|has malformed void|"
+            r"has \d+ args while|"
             r"doesn't match type|is not a global function|is not a pointer to context|"
             r"^arg\d+ (?:in )?\S+\(",
             "the program's signature does not fit the function it attaches to or replaces",
@@ -771,7 +821,7 @@ RULES: tuple[Rule, ...] = (
     *_rules(
         _C.BTF,
         _on(
-            r"func_info|line_info|BTF section|func_proto|btf func|BTF of func#|"
+            r"func[_ ]info|line_info|BTF section|func_proto|btf func|BTF of func#|"
             r"Global functions need valid BTF|Invalid type of function|without BTF",
             "the object's function or line records are missing or do not fit the code: compile"
             " with -g and do not strip .BTF and .BTF.ext",
@@ -799,6 +849,7 @@ RULES: tuple[Rule, ...] = (
             "a division by the constant 0, or a shift wider than the register: mend the constant",
         ),
         _on(
+            r"stack args?\b|^r11 load must|fd_array_cnt|function name \S+ is too long|"
             r"uses reserved fields|unknown opcode|unknown insn class|invalid BPF_\w+|"
             r"BPF_ATOMIC uses|invalid atomic operand|invalid may_goto|invalid bpf_ld_imm64|"
             r"unrecognized bpf_ld_imm64|addr_space_cast|LD_IMM|cannot be mixed with|"
@@ -827,9 +878,9 @@ RULES: tuple[Rule, ...] = (
     *_rules(
         _C.GLOBAL_FUNCTION,
         _on(
-            r"Caller passes invalid args into func#\d+ \('(?P<func>\w+)'\)",
-            "{func}() is a global function: it gets only what its prototype promises; make it"
-            " static to be checked together with its caller",
+            r"Caller passes invalid args into func#\d+(?: \('(?P<func>\w+)'\))?",
+            "the function called is global: it gets only what its prototype promises; make it static"
+            " to be checked together with its caller",
         ),
         weak=True,
     ),

@@ -364,6 +364,19 @@ SENTENCES = [
     ("JIT does not support calling kernel function", Category.JIT),
     ("verifier internal error: no src_reg", Category.KERNEL_BUG),
     ("callback function not static", Category.CALLBACK),
+    # only before 5.15 or only since 6.18
+    ("R1 unbounded size, use 'var &= const' or 'if (var < const)'", Category.UNBOUNDED),
+    ("Caller passes invalid args into func#1", Category.GLOBAL_FUNCTION),
+    ("trace type programs can only use preallocated hash map", Category.MAP_USE),
+    ("BPF_XADD stores into R1 ctx is not allowed", Category.READ_ONLY),
+    ("Leaking reference id=2 alloc_insn=5. Release it first.", Category.REFERENCE_LEAK),
+    ("recursive call from f() to f()", Category.CALL_DEPTH),
+    ("unexpected __bpf_trap() due to uninitialized variable?", Category.UNINITIALISED),
+    ("Acquiring the same lock again, AA deadlock detected", Category.LOCK),
+    ("no jump tables found for subprog starting at 7", Category.CONTROL_FLOW),
+    ("CAP_BPF and CAP_PERFMON are required to use arena", Category.PRIVILEGE),
+    ("program requires BPF JIT compiler but it is not available", Category.JIT),
+    ("liveness analysis exceeded complexity limit (7 calls)", Category.TOO_COMPLEX),
 ]
 
 
