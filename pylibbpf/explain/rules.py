@@ -124,7 +124,8 @@ RULES: tuple[Rule, ...] = (
             r"progs? cannot use bpf_\S+ yet|bpf_struct_ops map cannot|"
             r"only one cgroup storage|Only one arena|offload device mismatch|"
             r"cannot update sockmap in this context|callback function not allowed for map|"
-            r"no direct value access support|invalid arg_type for sockmap|an? associated arena|arena's user|"
+            r"no direct value access support|invalid arg_type for sockmap|an? associated arena|"
+            r"arena's user|"
             r"preallocated hash map|run-time allocated hash|excl_prog_hash|NMI unsafe fields|"
             r"^Invalid (?:map_|btf_|numa_node|excl_|attr)",
             "this type of map, or what its value holds, is not open to this program type",
@@ -879,8 +880,8 @@ RULES: tuple[Rule, ...] = (
         _C.GLOBAL_FUNCTION,
         _on(
             r"Caller passes invalid args into func#\d+(?: \('(?P<func>\w+)'\))?",
-            "the function called is global: it gets only what its prototype promises; make it static"
-            " to be checked together with its caller",
+            "the function called is global: it gets only what its prototype promises; make it"
+            " static to be checked together with its caller",
         ),
         weak=True,
     ),
