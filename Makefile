@@ -11,6 +11,9 @@ OUT ?=
 # More arguments for pytest.
 ARGS ?=
 
+# ziglang, where it serves as C compiler, wants a place to write: HOME may be none.
+export ZIG_GLOBAL_CACHE_DIR ?= $(abspath $(VENV))/.cache/zig
+
 BOOTSTRAP = '$(or $(PYTHON),$(shell sh tools/python.sh))' tools/bootstrap.py --venv '$(VENV)'
 PY = '$(VENV)/bin/python'
 
