@@ -138,74 +138,79 @@ class Map:
         return id(self)
 
 
-class _Typed(Map):
-    """A map whose keys and values are encoded and decoded by their BTF types.
+class _Coder:
+    """From Python's keys and values to bytes and back, for one loaded map.
 
-    Where the map has no BTF type for its key or value, that is ``bytes`` of the right size.
+    By the BTF types of the map; where it has none, a key or value is ``bytes`` of its size.
     """
 
-    _codecs: tuple[Codec | None, Codec | None] | None = None
+    __slots__ = ("decode_key", "decode_value", "encode_key", "encode_value")
 
-    @property
-    def _key_codec(self) -> Codec | None:
-        return self._both_codecs()[0]
+    def __init__(self, owner: Object, handle: MapHandle) -> None:
+        key, value = owner._codec(handle.key_type_id), owner._codec(handle.value_type_id)
+        self.encode_key: Callable[[Any], bytes] = _bytes_only(handle.name, "key")
+        self.decode_key: Callable[[bytes], Any] = bytes
+        self.encode_value: Callable[[Any], bytes] = _bytes_only(handle.name, "value")
+        self.decode_value: Callable[[bytes], Any] = bytes
+        if key is not None:
+            self.encode_key, self.decode_key = key.encoder(), key.decode
+        if value is not None:
+            self.encode_value, self.decode_value = value.encoder(), value.decode
+        if handle.type in _PER_CPU:
+            self._for_each_cpu(handle)
 
-    @property
-    def _value_codec(self) -> Codec | None:
-        return self._both_codecs()[1]
+    def _for_each_cpu(self, handle: MapHandle) -> None:
+        cpus, stride, size = handle.cpus, handle.stride, handle.value_size
+        starts = range(0, cpus * stride, stride)
+        encode_one, decode_one = self.encode_value, self.decode_value
 
-    def _both_codecs(self) -> tuple[Codec | None, Codec | None]:
-        if self._codecs is None:  # made when first used: most maps of a tool never are
-            codec, handle = self._owner._codec, self._handle
-            self._codecs = codec(handle.key_type_id), codec(handle.value_type_id)
-        return self._codecs
+        def decode(data: bytes) -> tuple[Any, ...]:
+            return tuple(decode_one(data[start : start + size]) for start in starts)
 
-    def _key(self, key: Any) -> bytes:
-        return self._encode(self._key_codec, key, "key")
+        def encode(value: Any) -> bytes:
+            if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__len__"):
+                raise TypeError(
+                    f"a value of per-CPU map {handle.name!r} is a sequence of {cpus} values, one "
+                    f"for each possible CPU, not {type(value).__name__}"
+                )
+            if len(value) != cpus:
+                raise ValueError(
+                    f"a value of per-CPU map {handle.name!r} has {cpus} values, not {len(value)}"
+                )
+            return b"".join(encode_one(each).ljust(stride, b"\0") for each in value)
 
-    def _encode(self, codec: Codec | None, value: Any, what: str) -> bytes:
-        if codec is not None:
-            return codec.encode(value)
+        self.encode_value, self.decode_value = encode, decode
+
+
+def _bytes_only(name: str, what: str) -> Callable[[Any], bytes]:
+    def encode(value: Any) -> bytes:
         if not isinstance(value, bytes | bytearray | memoryview):
             raise TypeError(
-                f"map {self.name!r} has no BTF type for its {what}, which is bytes, "
+                f"map {name!r} has no BTF type for its {what}, which is bytes, "
                 f"not {type(value).__name__}"
             )
         return bytes(value)
 
-    def _decode_key(self) -> Callable[[bytes], Any]:
-        return bytes if self._key_codec is None else self._key_codec.decode
+    return encode
 
-    def _decode_value(self) -> Callable[[bytes], Any]:
-        """From a lookup's bytes to a value: a tuple of one value for each CPU if per CPU."""
-        codec = self._value_codec
-        decode: Callable[[bytes], Any] = bytes if codec is None else codec.decode
-        cpus, stride, size = self._handle.cpus, self._handle.stride, self._handle.value_size
-        if not self._per_cpu:
-            return decode
-        starts = range(0, cpus * stride, stride)
-        return lambda data: tuple(decode(data[start : start + size]) for start in starts)
+
+class _Typed(Map):
+    """A map whose keys and values are typed."""
+
+    _made: _Coder | None = None
 
     @property
-    def _per_cpu(self) -> bool:
-        return self._handle.type in _PER_CPU
+    def _coder(self) -> _Coder:
+        """Made when first used: most maps of a tool never are.
 
-    def _encode_value(self, value: Any) -> bytes:
-        if not self._per_cpu:
-            return self._encode(self._value_codec, value, "value")
-        cpus, stride = self._handle.cpus, self._handle.stride
-        if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__len__"):
-            raise TypeError(
-                f"a value of per-CPU map {self.name!r} is a sequence of {cpus} values, one for "
-                f"each possible CPU, not {type(value).__name__}"
-            )
-        if len(value) != cpus:
-            raise ValueError(
-                f"a value of per-CPU map {self.name!r} has {cpus} values, not {len(value)}"
-            )
-        return b"".join(
-            self._encode(self._value_codec, each, "value").ljust(stride, b"\0") for each in value
-        )
+        Raises:
+            BpfError: the map is not loaded.
+        """
+        coder = self._made
+        if coder is None:
+            _ = self._handle.fd
+            coder = self._made = _Coder(self._owner, self._handle)
+        return coder
 
 
 class _Entries(_Typed):
@@ -219,10 +224,11 @@ class _Entries(_Typed):
             TypeError: ``key`` is not of the key's type.
             OverflowError: an integer that does not fit into the key.
         """
-        value = self._handle.lookup(self._key(key))
+        coder = self._made or self._coder
+        value = self._handle.lookup(coder.encode_key(key))
         if value is None:
             raise KeyError(key)
-        return self._decode_value()(value)
+        return coder.decode_value(value)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Add or replace.
@@ -231,7 +237,8 @@ class _Entries(_Typed):
             BpfError: E2BIG, the map is full.
             TypeError, OverflowError: not of the key's or value's type.
         """
-        self.update_elem(key, value, BPF_ANY)
+        coder = self._made or self._coder
+        self._handle.update(coder.encode_key(key), coder.encode_value(value), BPF_ANY)
 
     def update_elem(self, key: Any, value: Any, flags: int = BPF_ANY) -> None:
         """Add or replace, with ``flags``: BPF_NOEXIST only adds, BPF_EXIST only replaces.
@@ -239,25 +246,25 @@ class _Entries(_Typed):
         Raises:
             BpfError: EEXIST or ENOENT where the flags forbid it, E2BIG where the map is full.
         """
-        self._handle.update(self._key(key), self._encode_value(value), flags)
+        coder = self._coder
+        self._handle.update(coder.encode_key(key), coder.encode_value(value), flags)
 
     def __contains__(self, key: object) -> bool:
-        return self._handle.lookup(self._key(key)) is not None
+        return self._handle.lookup(self._coder.encode_key(key)) is not None
 
     def __iter__(self) -> Iterator[Any]:
-        decode = self._decode_key()
-        return (decode(key) for key in self._handle.iter_keys())
+        return map(self._coder.decode_key, self._handle.iter_keys())
 
     def __len__(self) -> int:
         """How many entries there are, by counting: the kernel keeps no number to ask for."""
         return sum(1 for _ in self._handle.iter_keys())
 
     def _items(self) -> Iterator[tuple[Any, Any]]:
-        key, value = self._decode_key(), self._decode_value()
+        key, value = self._coder.decode_key, self._coder.decode_value
         return ((key(k), value(v)) for k, v in self._handle.iter_items())
 
     def _values(self) -> Iterator[Any]:
-        value = self._decode_value()
+        value = self._coder.decode_value
         return (value(v) for _, v in self._handle.iter_items())
 
 
@@ -280,7 +287,7 @@ class HashMap(_Entries, MutableMapping):  # type: ignore[type-arg]  # typed by B
     """
 
     def __delitem__(self, key: Any) -> None:
-        if not self._handle.delete(self._key(key)):
+        if not self._handle.delete(self._coder.encode_key(key)):
             raise KeyError(key)
 
     def keys(self) -> KeysView[Any]:
@@ -307,7 +314,7 @@ class ArrayMap(_Entries, Mapping):  # type: ignore[type-arg]  # typed by BTF, no
     Kinds: array, per-CPU array.
     """
 
-    def _key(self, key: Any) -> bytes:
+    def _index(self, key: Any) -> int:
         try:
             index = operator.index(key)
         except TypeError:
@@ -316,11 +323,20 @@ class ArrayMap(_Entries, Mapping):  # type: ignore[type-arg]  # typed by BTF, no
             ) from None
         if not 0 <= index < self._handle.max_entries:
             raise KeyError(key)
-        return super()._key(index)
+        return index
+
+    def __getitem__(self, key: Any) -> Any:
+        return super().__getitem__(self._index(key))
+
+    def update_elem(self, key: Any, value: Any, flags: int = BPF_ANY) -> None:
+        super().update_elem(self._index(key), value, flags)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.update_elem(key, value)
 
     def __contains__(self, key: object) -> bool:
         try:
-            self._key(key)
+            self._index(key)
         except KeyError:
             return False
         return True
@@ -346,7 +362,7 @@ class QueueMap(_Typed):
 
     def push(self, value: Any, *, overwrite: bool = False) -> None:
         """Append. With ``overwrite`` a full map drops its oldest value, else E2BIG is raised."""
-        self._handle.update(None, self._encode_value(value), 2 if overwrite else 0)
+        self._handle.update(None, self._coder.encode_value(value), 2 if overwrite else 0)
 
     def pop(self) -> Any:
         """Take the next value.
@@ -367,7 +383,7 @@ class QueueMap(_Typed):
     def _taken(self, data: bytes | None) -> Any:
         if data is None:
             raise IndexError(f"map {self.name!r} is empty")
-        return self._decode_value()(data)
+        return self._coder.decode_value(data)
 
 
 class BloomFilter(_Typed):
@@ -378,10 +394,10 @@ class BloomFilter(_Typed):
 
     def add(self, value: Any) -> None:
         """Add a value."""
-        self._handle.update(None, self._encode_value(value), 0)
+        self._handle.update(None, self._coder.encode_value(value), 0)
 
     def __contains__(self, value: object) -> bool:
-        return self._handle.test(self._encode_value(value))
+        return self._handle.test(self._coder.encode_value(value))
 
 
 _PER_CPU = frozenset((MapType.PERCPU_HASH, MapType.PERCPU_ARRAY, MapType.LRU_PERCPU_HASH))

@@ -147,8 +147,13 @@ class Codec:
 
     def _first_encode(self, value: Any) -> bytes:
         """Compile the encoder when it is first needed: most codecs only read."""
-        self.encode = _compile_encode(self._node, self._slow_encode)
-        return self.encode(value)
+        return self.encoder()(value)
+
+    def encoder(self) -> Encode:
+        """Return the compiled ``encode``, for a caller that keeps it."""
+        if self.encode == self._first_encode:
+            self.encode = _compile_encode(self._node, self._slow_encode)
+        return self.encode
 
     def _slow_encode(self, value: Any) -> bytes:
         """Write with all checks. The compiled encoder hands over whatever it cannot do."""
@@ -251,7 +256,7 @@ def _elements(node: Elements, source: _Reader, lines: list[str]) -> str:
     if node.count is None:
         lines.append(f"count = max(0, len(data) - at) // {step}")
     count = "count" if node.count is None else str(node.count)
-    if element.code is not None and element.read("raw", source.bind) == "raw":
+    if isinstance(element, (Number, Real)) and element.read("raw", source.bind) == "raw":
         if node.count is None:
             source.bind("unpack_from", struct.unpack_from)
             return f'unpack_from(f"<{{count}}{element.code}", data, at)'

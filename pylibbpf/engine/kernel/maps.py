@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Entries asked for in one batch, at first.
 _BATCH = 512
 _ENOTSUPP = 524
+_NO_ENTRY = -errno.ENOENT
 BPF_F_MMAPABLE = 1 << 10
 _ZERO = bytes(4)
 
@@ -43,6 +44,11 @@ class KernelMap:
         self.value_type_id = int(lib.bpf_map__btf_value_type_id(pointer))
         self._map = self._ffi.new("struct plb_map *", {"fd": -1})
         self._shape: tuple[int, int, int] | None = None
+        self._size = -1  # bytes of a lookup's result, once the map is loaded and used
+        self._chars = self._ffi.typeof("char[]")
+        # Bound once: a lookup is two microseconds, of which each search for a name is a part.
+        self._new, self._unpack = self._ffi.new, self._ffi.unpack
+        self._lookup, self._update = lib.plb_map_lookup, lib.plb_map_update
         self._initial()
 
     def _initial(self) -> None:
@@ -149,10 +155,6 @@ class KernelMap:
     def stride(self) -> int:
         return self._layout()[1]
 
-    @property
-    def _value_bytes(self) -> int:
-        return self._layout()[2]
-
     def _layout(self) -> tuple[int, int, int]:
         """How many values a lookup gives, from where to where, and their size in all."""
         if self._shape is None:
@@ -201,64 +203,71 @@ class KernelMap:
     # ---- entries
 
     def lookup(self, key: bytes | None) -> bytes | None:
-        return self._fetch(self._lib.plb_map_lookup, key, "map lookup", 0)
+        size = self._size
+        if size < 0 or key is None or len(key) != self.key_bytes:
+            key, size = self._checked(key)
+        value = self._new(self._chars, size)
+        rc = self._lookup(self._map, key, value, 0)
+        if rc:
+            if rc == _NO_ENTRY:
+                return None
+            raise self._fail(rc, "map lookup")
+        return self._unpack(value, size)  # type: ignore[no-any-return]  # bytes, of char[]
 
     def pop(self, key: bytes | None) -> bytes | None:
-        return self._fetch(self._lib.plb_map_pop, key, "map lookup and delete")
-
-    def _fetch(self, call: Any, key: bytes | None, operation: str, *flags: int) -> bytes | None:
-        if key is None:
-            self._need_loaded()
-            key = self._ffi.NULL
-        else:
-            self._check_key(key)
-        value = self._ffi.new("char[]", self._value_bytes)
-        rc = call(self._map, key, value, *flags)
-        if rc < 0:
-            if rc == -errno.ENOENT:
+        key, size = self._checked(key)
+        value = self._new(self._chars, size)
+        rc = self._lib.plb_map_pop(self._map, key, value)
+        if rc:
+            if rc == _NO_ENTRY:
                 return None
-            raise self._fail(rc, operation)
-        return bytes(self._ffi.buffer(value))
+            raise self._fail(rc, "map lookup and delete")
+        return self._unpack(value, size)  # type: ignore[no-any-return]  # bytes, of char[]
 
     def test(self, value: bytes) -> bool:
-        self._need_loaded()
-        asked = self._ffi.new("char[]", value)
-        rc = self._lib.plb_map_lookup(self._map, self._ffi.NULL, asked, 0)
-        if rc < 0 and rc != -errno.ENOENT:
+        key, size = self._checked(None)
+        self._check_value(value, size)
+        rc = self._lookup(self._map, key, self._new(self._chars, value), 0)
+        if rc and rc != _NO_ENTRY:
             raise self._fail(rc, "map lookup")
         return bool(rc == 0)
 
     def update(self, key: bytes | None, value: bytes, flags: int) -> None:
-        if key is None:
-            key = self._ffi.NULL
-            self._need_loaded()
-        else:
-            self._check_key(key)
-        if len(value) != self._value_bytes:
-            raise ValueError(
-                f"a value of map {self.name!r} has {self._value_bytes} bytes, not {len(value)}"
-            )
-        rc = self._lib.plb_map_update(self._map, key, value, flags)
-        if rc < 0:
+        size = self._size
+        if size < 0 or key is None or len(key) != self.key_bytes:
+            key, size = self._checked(key)
+        if len(value) != size:
+            self._check_value(value, size)
+        rc = self._update(self._map, key, value, flags)
+        if rc:
             raise self._fail(rc, "map update")
 
     def delete(self, key: bytes) -> bool:
-        self._check_key(key)
+        key, _ = self._checked(key)
         rc = self._lib.plb_map_delete(self._map, key)
-        if rc < 0:
-            if rc == -errno.ENOENT:
+        if rc:
+            if rc == _NO_ENTRY:
                 return False
             raise self._fail(rc, "map delete")
         return True
 
-    def _check_key(self, key: bytes) -> None:
+    def _checked(self, key: bytes | None) -> tuple[Any, int]:
+        """The key as an argument, and the bytes of a lookup's result, of a loaded map."""
         if self._map.fd < 0:
             self._owner.alive()
             self._need_loaded()
+        self._size = self._layout()[2]
+        if key is None:
+            return self._ffi.NULL, self._size
         if len(key) != self.key_bytes:
             raise ValueError(
                 f"a key of map {self.name!r} has {self.key_bytes} bytes, not {len(key)}"
             )
+        return key, self._size
+
+    def _check_value(self, value: bytes, size: int) -> None:
+        if len(value) != size:
+            raise ValueError(f"a value of map {self.name!r} has {size} bytes, not {len(value)}")
 
     def iter_keys(self) -> Iterator[bytes]:
         """Every key that is there throughout, once."""
@@ -325,12 +334,12 @@ class KernelMap:
                 cursor = key
 
     def _present(self, key: bytes) -> bool:
-        value = self._ffi.new("char[]", self._value_bytes)
+        value = self._ffi.new("char[]", self._layout()[2])
         return bool(self._lib.plb_map_lookup(self._map, key, value, 0) != -errno.ENOENT)
 
     def _batches(self) -> Iterator[tuple[bytes, bytes]]:
         ffi, lib = self._ffi, self._lib
-        size, width = self.key_bytes, self._value_bytes
+        size, width = self.key_bytes, self._layout()[2]
         room = min(self.max_entries, _BATCH) or 1
         keys, values = ffi.new("char[]", room * size), ffi.new("char[]", room * width)
         count = ffi.new("uint32_t *")
@@ -377,7 +386,7 @@ class KernelMap:
     def write(self, offset: int, data: bytes) -> None:
         if self._by_element():
             with self._owner:
-                whole = self.lookup(_ZERO) or bytes(self._value_bytes)
+                whole = self.lookup(_ZERO) or bytes(self._layout()[2])
                 self.update(_ZERO, whole[:offset] + data + whole[offset + len(data) :], 0)
             return
         source = self._ffi.new("char[]", data)  # aligned, so that words move whole
