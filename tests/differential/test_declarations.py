@@ -13,10 +13,12 @@ import ast
 import enum
 import importlib
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -82,24 +84,27 @@ def compiler() -> tuple[str, ...]:
         if path := shutil.which(name):
             return (path,)
     if importlib.util.find_spec("ziglang"):
-        return (sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-gnu")
+        return (sys.executable, "-m", "ziglang", "cc", "-target", f"{platform.machine()}-linux-gnu")
     unavailable("no C compiler: install gcc, or ziglang from PyPI")
     raise AssertionError
 
 
 def complaints(code: str, suite: debian.Headers, includes: str = INCLUDES) -> str:
     """What a C compiler says against the code behind the suite's headers; "" if nothing."""
-    done = subprocess.run(
-        [
-            *compiler(),
-            *("-std=gnu11", "-fsyntax-only", "-Wall", "-Wno-unused", "-Werror", "-x", "c", "-"),
-            *(f"-I{folder}" for folder in suite.include),
-        ],
-        input=includes + code,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [
+                *compiler(),
+                *("-std=gnu11", "-Wall", "-Wno-unused", "-Werror", "-x", "c", "-c", "-"),
+                *("-o", f"{folder}/out.o"),
+                *(f"-I{include}" for include in suite.include),
+            ],
+            input=includes + code,
+            env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(debian.cache() / "zig")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     return done.stderr if done.returncode else ""
 
 

@@ -218,12 +218,14 @@ def explain_eperm(
     fd: int | None = None,
     errno: int = _errno.EPERM,
     host: Host | None = None,
+    **_facts: object,
 ) -> Diagnosis:
     """Find out why an operation was refused with EPERM or EACCES. Never raises.
 
     ``operation`` is the word of the error ("load", "map create", "attach"); the program's type
     or its SEC() name, or the map's type, tell which capabilities it needs; a map's descriptor
-    shows whether the map is frozen or read-only.
+    shows whether the map is frozen or read-only. Other facts, which :func:`.hints.errno_hint`
+    takes, do no harm here.
     """
     program = _type_name(program_type, ProgType) or _program_of(section)
     words = frozenset(operation.lower().replace("_", " ").split())

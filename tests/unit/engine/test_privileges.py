@@ -392,6 +392,11 @@ def test_without_a_cause_the_text_says_what_was_ruled_out(machine: Machine) -> N
     assert "\n" not in text
 
 
+def test_facts_for_other_explanations_do_no_harm(machine: Machine) -> None:
+    found = machine.why("map update", map_type="hash", max_entries=4, key_size=8, name="counts")
+    assert "frozen" in found.text()
+
+
 # ---- probes never raise
 
 
