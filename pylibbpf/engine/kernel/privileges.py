@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import enum
 import errno as _errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from pylibbpf.engine.kernel.host import Host
@@ -183,10 +183,14 @@ class _Case:
 
     words: frozenset[str]
     errno: int
-    program: str | None
+    programs: tuple[str, ...]  # one, or for a whole object all that it loads; empty: unknown
     map: str | None
     fd: int | None
     host: Host
+
+    @property
+    def program(self) -> str | None:
+        return self.programs[0] if self.programs else None
 
     @property
     def makes_map(self) -> bool:
@@ -213,6 +217,7 @@ def explain_eperm(
     operation: str,
     *,
     program_type: str | int | None = None,
+    program_types: Iterable[str | int] = (),
     section: str | None = None,
     map_type: str | int | None = None,
     fd: int | None = None,
@@ -223,13 +228,15 @@ def explain_eperm(
     """Find out why an operation was refused with EPERM or EACCES. Never raises.
 
     ``operation`` is the word of the error ("load", "map create", "attach"); the program's type
-    or its SEC() name, or the map's type, tell which capabilities it needs; a map's descriptor
-    shows whether the map is frozen or read-only. Other facts, which :func:`.hints.errno_hint`
+    or its SEC() name (for a whole object the types of all its programs), or the map's type, tell
+    which capabilities it needs; a map's descriptor shows whether the map is frozen or read-only. Other facts, which :func:`.hints.errno_hint`
     takes, do no harm here.
     """
-    program = _type_name(program_type, ProgType) or _program_of(section)
+    programs = [_type_name(program_type, ProgType) or _program_of(section)]
+    programs += [_type_name(each, ProgType) for each in program_types]
+    known = tuple(dict.fromkeys(each for each in programs if each))
     words = frozenset(operation.lower().replace("_", " ").split())
-    case = _Case(words, errno, program, _type_name(map_type, MapType), fd, host or Host())
+    case = _Case(words, errno, known, _type_name(map_type, MapType), fd, host or Host())
     findings: list[Finding] = []
     for probe in _PROBES:
         try:
@@ -270,9 +277,11 @@ def _program_of(section: str | None) -> str | None:
 def _needs(case: _Case) -> tuple[str, ...]:
     needs: list[str] = []
     if case.loads:
-        if not (case.program in _OPEN_PROGRAMS and _unprivileged_allowed(case.host)):
+        open_ = case.programs and _OPEN_PROGRAMS.issuperset(case.programs)
+        if not (open_ and _unprivileged_allowed(case.host)):
             needs.append("BPF")
-        needs += _PROGRAM_NEEDS.get(case.program or "", ())
+        for program in case.programs:
+            needs += _PROGRAM_NEEDS.get(program, ())
     elif case.makes_map:
         if not (case.map in _OPEN_MAPS and _unprivileged_allowed(case.host)):
             needs.append("BPF")
@@ -287,7 +296,7 @@ def _needs(case: _Case) -> tuple[str, ...]:
         needs.append("SYS_ADMIN")
     elif "btf" in case.words and "load" in case.words and not _unprivileged_allowed(case.host):
         needs.append("BPF")
-    return tuple(needs)
+    return tuple(dict.fromkeys(needs))
 
 
 def _unprivileged_allowed(host: Host) -> bool:
@@ -340,13 +349,15 @@ def _capabilities(case: _Case) -> Finding | None:
         return Finding(Verdict.UNKNOWN, "the capabilities (/proc/self/status cannot be read)")
     if not needs:
         return None
-    if "SYS_ADMIN" in have and not ("NET_ADMIN" in needs and case.program in _NETLINK):
-        return Finding(Verdict.CLEARED, "capabilities (the process has CAP_SYS_ADMIN)")
     missing = tuple(name for name in needs if name not in have)
     if "SYS_ADMIN" in have:
-        missing = tuple(name for name in missing if name == "NET_ADMIN" and case.attaches)
+        # It stands for the others in bpf(2); rtnetlink asks for CAP_NET_ADMIN itself.
+        by_netlink = case.attaches and case.program in _NETLINK
+        missing = tuple(name for name in missing if name == "NET_ADMIN" and by_netlink)
     if missing:
         return _missing(case, needs, missing)
+    if "SYS_ADMIN" in have:
+        return Finding(Verdict.CLEARED, "capabilities (the process has CAP_SYS_ADMIN)")
     if case.loads and case.program is None and not {"PERFMON", "NET_ADMIN"} <= have:
         lacking = [name for name in ("PERFMON", "NET_ADMIN") if name not in have]
         return Finding(
@@ -368,7 +379,8 @@ def _missing(case: _Case, needs: tuple[str, ...], missing: tuple[str, ...]) -> F
         if paranoid is not None:
             text += f" (kernel.perf_event_paranoid is {paranoid})"
     if len(needs) > len(missing):
-        text += f"; {case.program or case.map or 'this'} needs {_join(needs)}"
+        kind = ", ".join(case.programs) or case.map or "this"
+        text += f"; needed for {kind}: {_join(needs)}"
     if case.loads and case.program is None:
         text += "; tracing programs also need CAP_PERFMON, network programs CAP_NET_ADMIN"
     return Finding(Verdict.CAUSE, text, _grant(case, needs))

@@ -103,7 +103,7 @@ def test_loading_names_the_missing_capabilities(
 @pytest.mark.parametrize(
     ("have", "missing"),
     [
-        (("BPF",), "the process lacks CAP_PERFMON; tracepoint needs CAP_BPF and CAP_PERFMON"),
+        (("BPF",), "the process lacks CAP_PERFMON; needed for tracepoint: CAP_BPF and CAP_PERFMON"),
         (("PERFMON",), "the process lacks CAP_BPF (kernel.unprivileged_bpf_disabled is 2);"),
         (("BPF", "PERFMON"), None),
         (("SYS_ADMIN",), None),
@@ -135,6 +135,23 @@ def test_a_section_name_tells_the_program_type(machine: Machine) -> None:
         assert cause is not None, section
         assert cause.startswith(f"the process lacks {missing}"), section
     assert machine.why("load", section="socket").cause is None
+
+
+def test_a_whole_object_needs_what_its_programs_need(machine: Machine) -> None:
+    machine.status(effective=0)
+    found = machine.why("load", program_types=["xdp", ProgType.TRACEPOINT, "sched_cls"])
+    assert found.cause is not None
+    assert found.cause.startswith("the process lacks CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (")
+    machine.status(effective=bits("BPF", "PERFMON"))
+    found = machine.why("load", program_types=["xdp", ProgType.TRACEPOINT])
+    assert found.cause == (
+        "the process lacks CAP_NET_ADMIN; needed for xdp, tracepoint: CAP_BPF, CAP_NET_ADMIN and"
+        " CAP_PERFMON"
+    )
+    machine.write("proc/sys/kernel/unprivileged_bpf_disabled", "0\n")
+    machine.status(effective=0)
+    assert machine.why("load", program_types=["socket_filter", "cgroup_skb"]).cause is None
+    assert machine.why("load", program_types=["socket_filter", "xdp"]).cause is not None
 
 
 def test_a_program_of_unknown_type_may_need_more(machine: Machine) -> None:
