@@ -229,8 +229,8 @@ def explain_eperm(
 
     ``operation`` is the word of the error ("load", "map create", "attach"); the program's type
     or its SEC() name (for a whole object the types of all its programs), or the map's type, tell
-    which capabilities it needs; a map's descriptor shows whether the map is frozen or read-only. Other facts, which :func:`.hints.errno_hint`
-    takes, do no harm here.
+    which capabilities it needs; a map's descriptor shows whether the map is frozen or read-only.
+    Other facts, which :func:`.hints.errno_hint` takes, do no harm here.
     """
     programs = [_type_name(program_type, ProgType) or _program_of(section)]
     programs += [_type_name(each, ProgType) for each in program_types]
