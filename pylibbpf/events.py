@@ -344,7 +344,7 @@ def _by_calls(
     if len(fitting) == 1:
         return _made(Rule.SIZE, (btf, fitting[0]), raw)
     names = [btf.c_name(type_id) for type_id in fitting]
-    which = f"{', '.join(names)} all have" if names else "no struct of its own in its BTF has"
+    which = f"{', '.join(names)} all have" if names else "no struct of the program's own in BTF has"
     return RecordType("bytes", Rule.BYTES, None, f"{which} the {size} bytes of a record; {how}")
 
 
@@ -359,9 +359,8 @@ def _by_value(btf: Btf, calls: Iterable[OutputCall]) -> int | None:
         pointer = btf.strip(member) if member is not None else None
         if not isinstance(pointer, Ptr):
             return None
-        struct = btf.strip(pointer.type_id)
-        if not isinstance(struct, (Struct, Union)):
-            return None
+        if not isinstance(btf.strip(pointer.type_id), Struct):
+            return None  # of a union, who knows which view
         if call.size is not None and call.size != btf.sizeof(pointer.type_id):
             return None
         found[btf.resolve(pointer.type_id)] = pointer.type_id

@@ -23,14 +23,14 @@ always there; what a file does not have is null or an empty list.
     Functions that are not programs: ``name``, ``section``, ``insns``, ``linkage``.
 ``maps``
     ``name``, ``kind`` ("btf", "legacy", "data", "struct_ops"), ``section``, ``type`` (as above, or
-    a number), ``key_size``, ``value_size``, ``max_entries``, ``flags``, ``map_extra``, ``numa_node``,
-    ``pinning``, ``key``, ``value`` (C types, or null), ``inner`` (the map that is the template of a
+    a number), ``key_size``, ``value_size``, ``max_entries``, ``flags``, ``map_extra``,
+    ``numa_node``, ``pinning``, ``key``, ``value`` (C types, or null), ``inner`` (the map that is the template of a
     map of maps, or null), ``values`` (``[[index, name], ...]``), ``record`` (for ring and perf
     buffers that a program sends to: ``type``, ``rule`` as in :mod:`pylibbpf.events`, ``size``,
     ``fields`` (``[[name, C type], ...]``), ``hint``; else null).
 ``globals``
     ``name``, ``section``, ``offset``, ``size``, ``type``, ``linkage``, ``value`` (the initial one;
-    null where the type is not known or the variable has more than 4096 bytes).
+    null where the type is not known, or cannot be, or the variable has over 4096 bytes).
 ``externs``
     ``name``, ``kind`` ("config", "variable", "function"), ``type``, ``weak``.
 ``core_relocations``

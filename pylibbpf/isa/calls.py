@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     # What a register or a stack slot is known to hold; None: anything.
     #   ("const", n)              the unsigned 64-bit number n
-    #   ("map", name)             a reference to the map itself
+    #   ("map", name, ...)        a reference to the map itself, one of those named
     #   ("value", name, offset)   a pointer into a value of the map
     #   ("stack", offset)         a pointer into the frame, counted from r10
     #   ("frame",)                a pointer somewhere into the frame
@@ -61,7 +61,7 @@ _LOOKUPS = frozenset((1, 81, 107, 145, 156, 195, 210))
 
 
 class OutputCall:
-    """One call that sends or reserves a record.
+    """One call that sends or reserves a record; one for each map, where it may be one of several.
 
     ``map`` is None where the dataflow lost the map, ``size`` is None where it is not one constant.
     ``data`` says where the bytes come from: ``("stack", offset)``, ``("value", map, offset)`` for
@@ -125,6 +125,9 @@ _VISITS = 40
 
 _FRAME = 512  # MAX_BPF_STACK
 
+# A reference that may be to one of more maps than this is to any of them.
+_CHOICES = 8
+
 
 def output_calls(insns: Sequence[Insn], maps: Mapping[int, str]) -> list[OutputCall]:
     """List the sending calls of a program and of the functions linked to it, in code order.
@@ -143,7 +146,7 @@ class _Flow:
         self.leaders = self._find_leaders()
         self.states: dict[int, State] = {}
         self.work: list[int] = []
-        self.found: dict[int, OutputCall] = {}
+        self.found: dict[int, list[OutputCall]] = {}
         self.seen = bytearray(len(insns))
 
     def run(self) -> list[OutputCall]:
@@ -158,7 +161,7 @@ class _Flow:
             # What no path reaches may be a callback or a function called by other means.
             start = self._unseen(start)
             if start < 0:
-                return [self.found[i] for i in sorted(self.found)]
+                return [call for i in sorted(self.found) for call in self.found[i]]
             self._enter(start, _ENTRY)
         return [
             OutputCall(None, insn.imm, None, index)
@@ -263,7 +266,7 @@ class _Flow:
                 result = ("record", index)
             elif insn.imm in _LOOKUPS:
                 where = r[1]
-                if where is not None and where[0] == "map":
+                if where is not None and where[0] == "map" and len(where) == 2:
                     result = ("value", where[1], 0)
         elif insn.src == isa.PSEUDO_CALL:
             # The callee has a frame of its own: a pointer into ours is nothing it can follow.
@@ -275,20 +278,23 @@ class _Flow:
 
     def _output(self, index: int, helper: OutputHelper, r: list[Value]) -> None:
         where, size = r[helper.map], r[helper.size]
-        name = where[1] if where is not None and where[0] == "map" else None
+        names = where[1:] if where is not None and where[0] == "map" else (None,)
         number = size[1] if size is not None and size[0] == "const" else None
         if isinstance(number, int):
             number &= _U32  # all of these helpers take a u32, or refuse a larger u64
         data = r[helper.data] if helper.data else ("record", index)
         if data is not None and data[0] not in ("stack", "value", "record"):
             data = None
-        self.found[index] = OutputCall(
-            name if isinstance(name, str) else None,
-            self.insns[index].imm,
-            number if isinstance(number, int) else None,
-            index,
-            data,
-        )
+        self.found[index] = [
+            OutputCall(
+                name if isinstance(name, str) else None,
+                self.insns[index].imm,
+                number if isinstance(number, int) else None,
+                index,
+                data,
+            )
+            for name in names
+        ]
 
 
 def _sends(insn: Insn) -> bool:
@@ -313,6 +319,11 @@ def _targets(insn: Insn, index: int) -> tuple[int, ...]:
 def _join_value(a: Value, b: Value) -> Value:
     if a == b:
         return a
+    if a is None or b is None:
+        return None
+    if a[0] == b[0] == "map":
+        names = sorted({str(name) for name in (*a[1:], *b[1:])})
+        return ("map", *names) if len(names) <= _CHOICES else None
     return ("frame",) if _in_frame(a) and _in_frame(b) else None
 
 

@@ -15,7 +15,7 @@ import dataclasses
 import functools
 import io
 import time
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pylibbpf.errors import BtfError, ElfError
@@ -190,30 +190,28 @@ class _Reader:
         return self.builder.btf(), type_id
 
     def record_types(
-        self, calls: Iterable[tuple[OutputCall, FunctionSpec, int]]
+        self, calls: Collection[tuple[OutputCall, FunctionSpec, int]]
     ) -> dict[str, tuple[Btf, int]]:
-        by_map: dict[str, list[Die | None]] = {}
-        lost = False
-        wanted = {(function.name, function.offset) for _, function, _ in calls}
-        functions = self._functions(wanted)
+        if any(call.map is None for call, _, _ in calls):
+            return {}  # it may send to any of them
+        functions = self._functions({(function.name, function.offset) for _, function, _ in calls})
+        bodies: dict[int, _Body] = {}
+        found: dict[str, Die | None] = {}
         for call, function, insn in calls:
-            if call.map is None:
-                lost = True  # it may send to any of them
-                continue
             die = functions.get((function.name, function.offset))
-            found = None
-            if die is not None:
-                found = _Site(function, insn, call, self._variables(die)).record()
-            by_map.setdefault(call.map, []).append(found)
-        if lost:
-            return {}
-        decided = {}
-        for name, dies in by_map.items():
-            first = dies[0]
-            if first is not None and all(d is not None and same_type(first, d) for d in dies):
-                decided[name] = self.builder.add(first)
-        btf = self.builder.btf() if decided else None
-        return {name: (btf, type_id) for name, type_id in decided.items() if btf is not None}
+            name = call.map or ""
+            if die is None or (name in found and found[name] is None):
+                found[name] = None
+                continue
+            body = bodies.get(die.offset)
+            if body is None:
+                body = bodies[die.offset] = _Body(function, self._variables(die))
+            record = _Site(body, insn, call).record()
+            if record is None or not same_type(found.setdefault(name, record), record):
+                found[name] = None
+        decided = {name: self.builder.add(die) for name, die in found.items() if die is not None}
+        btf = self.builder.btf()
+        return {name: (btf, type_id) for name, type_id in decided.items()}
 
     def _functions(self, wanted: set[tuple[str, int]]) -> dict[tuple[str, int], Die]:
         """Find functions by name and address: each section starts at 0, so the address alone
@@ -358,18 +356,24 @@ _OP_REG0, _OP_BREG0 = 0x50, 0x70
 _REACH = 400
 
 
+class _Body:
+    """A function as both compiler and DWARF see it."""
+
+    def __init__(self, function: FunctionSpec, variables: list[Variable]) -> None:
+        self.offset = function.offset
+        self.insns = isa.decode(function.code)
+        self.frame = _frame_size(self.insns)
+        self.variables = variables
+
+
 class _Site:
     """One call that sends, and the search for the variable that is sent there."""
 
-    def __init__(
-        self, function: FunctionSpec, insn: int, call: OutputCall, variables: list[Variable]
-    ) -> None:
-        self.function = function
+    def __init__(self, body: _Body, insn: int, call: OutputCall) -> None:
+        self.body = body
         self.index = insn
         self.call = call
-        self.variables = variables
-        self.insns = isa.decode(function.code)
-        self.frame = _frame_size(self.insns)
+        self.insns = body.insns
 
     def record(self) -> Die | None:
         """Give the one type that fits, if there is just one."""
@@ -398,8 +402,8 @@ class _Site:
         return fitting[0] if len(fitting) == 1 else None
 
     def _on_stack(self, offset: int) -> Iterator[Die]:
-        pc = self.function.offset + self.index * isa.INSN_SIZE
-        for variable in self.variables:
+        pc = self.body.offset + self.index * isa.INSN_SIZE
+        for variable in self.body.variables:
             if any(self._stack_offset(place) == offset for place in variable.at(pc)):
                 yield stripped(variable.type, typedefs=False)
 
@@ -411,13 +415,13 @@ class _Site:
         """
         if place.kind == "stack":
             return place.number
-        return place.number - self.frame if place.kind == "frame" else None
+        return place.number - self.body.frame if place.kind == "frame" else None
 
     def _pointed(self, states: Iterable[tuple[int, frozenset[int]]]) -> Iterator[Die]:
         """What the variables point to that are in the registers or slots given, at each place."""
         for index, holders in states:
-            pc = self.function.offset + index * isa.INSN_SIZE
-            for variable in self.variables:
+            pc = self.body.offset + index * isa.INSN_SIZE
+            for variable in self.body.variables:
                 for place in variable.at(pc):
                     where = place.number if place.kind == "reg" else self._stack_offset(place)
                     if where not in holders:

@@ -196,8 +196,17 @@ class TypeBuilder:
         if tag == "DW_TAG_array_type":
             return self._array(die, depth, behind)
         if tag == "DW_TAG_subroutine_type":
-            return FuncProto(0, ())
+            return self._prototype(die, depth)
         raise BtfError(f"DWARF has a type of the kind {tag}, which BTF cannot say")
+
+    def _prototype(self, die: Die, depth: int) -> FuncProto:
+        parameters = [
+            ("", 0)
+            if child.tag == "DW_TAG_unspecified_parameters"
+            else ("", self.add(target_of(child), depth, behind=True))
+            for child in die.iter_children()
+        ]
+        return FuncProto(self.add(target_of(die), depth, behind=True), tuple(parameters))
 
     def _array(self, die: Die, depth: int, behind: bool) -> Array:
         element = self.add(target_of(die), depth, behind=behind)
