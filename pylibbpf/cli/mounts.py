@@ -13,7 +13,6 @@ TRACEFS = "/sys/kernel/tracing"
 BPFFS = "/sys/fs/bpf"
 
 _CLONE_NEWNS = 0x00020000
-_MS_REC = 0x4000
 _MS_PRIVATE = 1 << 18
 
 
@@ -47,11 +46,26 @@ def private_mounts(*, tracefs: bool = True, bpffs: bool = False) -> list[str]:
         return []
     libc = ctypes.CDLL(None, use_errno=True)
     _call(libc.unshare(_CLONE_NEWNS), "unshare")
-    _call(libc.mount(None, b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None), "mount /")
     for kind, place in wanted:
+        # What is mounted on a shared mount appears in the other namespaces, too. Only the one
+        # below is made private: "/" is no mount at all in a chroot.
+        below = _mount_below(place)
+        rc = libc.mount(None, below.encode(), None, ctypes.c_ulong(_MS_PRIVATE), None)
+        _call(rc, f"make {below} a private mount")
         rc = libc.mount(kind.encode(), place.encode(), kind.encode(), ctypes.c_ulong(0), None)
         _call(rc, f"mount {kind}")
     return [place for _, place in wanted]
+
+
+def _mount_below(place: str) -> str:
+    """Where the file system is mounted that holds ``place``."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+        points = [line.split()[4] for line in file]
+    return max(
+        (each for each in points if f"{place}/".startswith(each.rstrip("/") + "/")),
+        key=len,
+        default="/",
+    )
 
 
 def _call(rc: int, what: str) -> None:
