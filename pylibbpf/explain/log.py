@@ -115,6 +115,8 @@ class Step:
 
 @dataclass(slots=True)
 class Reading:
+    """What was read so far; at the end of the log, what there is to know."""
+
     steps: list[Step] = field(default_factory=list)
     complaint: list[str] = field(default_factory=list)
     said_by_libbpf: list[str] = field(default_factory=list)
@@ -139,6 +141,7 @@ class Reading:
 
 
 def read(log: str) -> Reading:
+    """Read the kernel's log, or what libbpf printed of it."""
     reading = Reading()
     if len(log) > _TAIL:
         _catch_up(reading, log, len(log) - _TAIL)

@@ -55,6 +55,7 @@ _ABOUT_A_TARGET = {Category.POINTER_ARITHMETIC, Category.UNBOUNDED}
 
 
 def register_of(complaint: list[str], step: Step | None, category: Category) -> str | None:
+    """The register that the complaint names, else the one that the instruction works on."""
     for line in reversed(complaint):
         if found := _NAMED_REGISTER.search(line):
             return f"R{found[1]}"
@@ -101,11 +102,12 @@ def _origin(text: str) -> tuple[str, str | None] | None:
 def history(
     reading: Reading, failing: Step | None, register: str | None, groups: dict[str, str]
 ) -> Iterator[ValueChange]:
+    """How the value came about, oldest first; what only repeats what is known is left out."""
     acquired = reading.step_at(int(groups["origin"])) if "origin" in groups else None
     if acquired:
         state = acquired.state.get("R0", "")
         yield ValueChange(acquired.insn, acquired.text, "R0", state, acquired.source)
-    elif register and failing and failing in reading.steps:
+    elif register and failing:
         changes = _trace(reading.steps, failing, register)
         shown = ""
         for change, wrote in reversed(changes):
@@ -118,7 +120,7 @@ def _trace(steps: list[Step], failing: Step, register: str) -> list[tuple[ValueC
     """Follow a value back from where it failed; newest first, with whether it was written there."""
     place, frame = register, failing.frame
     changes: list[tuple[ValueChange, bool]] = []
-    end = max(index for index, step in enumerate(steps) if step is failing)
+    end = next((index for index, step in enumerate(steps) if step is failing), 0)
     for step in reversed(steps[:end]):
         if len(changes) >= _HISTORY:
             break

@@ -11,12 +11,12 @@ net/core/dev.c of Linux 6.12, libbpf.c of 1.1 to 1.7. Loaded only when something
 
 from __future__ import annotations
 
-import enum
 import errno as _e
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from pylibbpf.engine.kernel.needs import type_name
 from pylibbpf.uapi.enums import MapType, ProgType
 
 TYPE_CHECKING = False
@@ -66,7 +66,7 @@ def _known(facts: _Facts) -> dict[str, Any]:
     known = {name: value for name, value in facts.items() if value is not None}
     for name, names in (("map_type", MapType), ("program_type", ProgType)):
         if name in known:
-            known[name] = _name(known[name], names)
+            known[name] = type_name(known[name], names) or str(known[name])
     section = str(known.get("section", "")).removeprefix("?")
     if section:
         known["hook"], _, known["target"] = section.partition("/")
@@ -75,15 +75,6 @@ def _known(facts: _Facts) -> dict[str, Any]:
     if "max_entries" in known:
         known["last_index"] = known["max_entries"] - 1
     return known
-
-
-def _name(kind: str | int, names: type[enum.IntEnum]) -> str:
-    if isinstance(kind, str):
-        return kind.lower().removeprefix("bpf_prog_type_").removeprefix("bpf_map_type_")
-    try:
-        return names(kind).name.lower()
-    except ValueError:
-        return str(kind)
 
 
 # --------------------------------------------------------------------------------------------

@@ -4,10 +4,7 @@ The kernel gives one number for many refusals. Each probe here looks at one poss
 either shows it to be the cause, finds it possible, rules it out, or cannot tell. A cause is named
 only where a probe shows it.
 
-Which capability an operation needs is read from kernel/bpf/syscall.c (``bpf_prog_load``,
-``map_create``, ``bpf_prog_attach_check_attach_type``) of 5.8 and later; CAP_SYS_ADMIN stands for
-each of CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN there. No probe raises or changes anything. Loaded
-only when something was refused.
+No probe raises or changes anything. Loaded only when something was refused.
 """
 
 from __future__ import annotations
@@ -18,88 +15,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from pylibbpf.engine.kernel.host import Host
+from pylibbpf.engine.kernel.needs import NETLINK, Case, program_of, type_name
+from pylibbpf.engine.kernel.needs import needs as needed
 from pylibbpf.uapi.enums import MapType, ProgType
 
 __all__ = ["Diagnosis", "Finding", "Host", "Verdict", "explain_eperm"]
-
-# What a program type needs besides CAP_BPF (is_perfmon_prog_type, is_net_admin_prog_type).
-_PROGRAM_NEEDS: dict[str, tuple[str, ...]] = {
-    "kprobe": ("PERFMON",),
-    "tracepoint": ("PERFMON",),
-    "perf_event": ("PERFMON",),
-    "raw_tracepoint": ("PERFMON",),
-    "raw_tracepoint_writable": ("PERFMON",),
-    "tracing": ("PERFMON",),
-    "lsm": ("PERFMON",),
-    "struct_ops": ("PERFMON",),
-    "ext": ("PERFMON", "NET_ADMIN"),
-    "sched_cls": ("NET_ADMIN",),
-    "sched_act": ("NET_ADMIN",),
-    "xdp": ("NET_ADMIN",),
-    "lwt_in": ("NET_ADMIN",),
-    "lwt_out": ("NET_ADMIN",),
-    "lwt_xmit": ("NET_ADMIN",),
-    "lwt_seg6local": ("NET_ADMIN",),
-    "sk_skb": ("NET_ADMIN",),
-    "sk_msg": ("NET_ADMIN",),
-    "flow_dissector": ("NET_ADMIN",),
-    "cgroup_device": ("NET_ADMIN",),
-    "cgroup_sock": ("NET_ADMIN",),
-    "cgroup_sock_addr": ("NET_ADMIN",),
-    "cgroup_sockopt": ("NET_ADMIN",),
-    "cgroup_sysctl": ("NET_ADMIN",),
-    "sock_ops": ("NET_ADMIN",),
-    "netfilter": ("NET_ADMIN",),
-}
-# An unprivileged process may load these, and make these maps, where the sysctl allows it.
-_OPEN_PROGRAMS = frozenset(("socket_filter", "cgroup_skb"))
-_OPEN_MAPS = frozenset(
-    (
-        *("hash", "percpu_hash", "hash_of_maps", "array", "percpu_array", "array_of_maps"),
-        *("prog_array", "perf_event_array", "cgroup_array", "ringbuf", "user_ringbuf"),
-        *("cgroup_storage", "percpu_cgroup_storage"),
-    )
-)
-_NETWORK_MAPS = frozenset(("sockmap", "sockhash", "devmap", "devmap_hash", "xskmap"))
-# Attached through perf_event_open(2); tracepoints and old-style probes also through tracefs.
-_PERF = frozenset(("kprobe", "tracepoint", "perf_event"))
-_NETLINK = frozenset(("xdp", "sched_cls", "sched_act"))
-
-# SEC() names to program types, as far as privileges differ (libbpf.c, section_defs).
-_SECTIONS = (
-    ("xdp", "xdp"),
-    ("tcx", "sched_cls"),
-    ("tc", "sched_cls"),
-    ("classifier", "sched_cls"),
-    ("action", "sched_act"),
-    ("netkit", "sched_cls"),
-    ("raw_t", "raw_tracepoint"),
-    ("tracepoint", "tracepoint"),
-    ("tp_btf", "tracing"),
-    ("tp", "tracepoint"),
-    ("kprobe", "kprobe"),
-    ("kretprobe", "kprobe"),
-    ("ksyscall", "kprobe"),
-    ("kretsyscall", "kprobe"),
-    ("uprobe", "kprobe"),
-    ("uretprobe", "kprobe"),
-    ("usdt", "kprobe"),
-    ("perf_event", "perf_event"),
-    ("f", "tracing"),  # fentry, fexit, fmod_ret, fsession; flow_dissector is matched whole
-    ("iter", "tracing"),
-    ("lsm", "lsm"),
-    ("struct_ops", "struct_ops"),
-    ("freplace", "ext"),
-    ("flow_dissector", "flow_dissector"),
-    ("cgroup_skb", "cgroup_skb"),
-    ("cgroup/skb", "cgroup_skb"),
-    ("cgroup", "cgroup_sock"),
-    ("sockops", "sock_ops"),
-    ("sk_skb", "sk_skb"),
-    ("sk_msg", "sk_msg"),
-    ("lwt", "lwt_in"),
-    ("socket", "socket_filter"),
-)
 
 _INIT_USER_NAMESPACE = "user:[4026531837]"  # PROC_USER_INIT_INO of include/linux/proc_ns.h
 
@@ -177,42 +97,6 @@ class Diagnosis:
         return ". ".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """One refused operation, in the words of the tables above."""
-
-    words: frozenset[str]
-    errno: int
-    programs: tuple[str, ...]  # one, or for a whole object all that it loads; empty: unknown
-    map: str | None
-    fd: int | None
-    host: Host
-
-    @property
-    def program(self) -> str | None:
-        return self.programs[0] if self.programs else None
-
-    @property
-    def makes_map(self) -> bool:
-        return "map" in self.words and "create" in self.words
-
-    @property
-    def loads(self) -> bool:
-        return "load" in self.words and "btf" not in self.words
-
-    @property
-    def attaches(self) -> bool:
-        return "attach" in self.words
-
-    @property
-    def pins(self) -> bool:
-        return bool(self.words & {"pin", "unpin", "pinned"})
-
-    @property
-    def by_perf(self) -> bool:
-        return self.attaches and (self.program in _PERF or self.program is None)
-
-
 def explain_eperm(
     operation: str,
     *,
@@ -232,11 +116,11 @@ def explain_eperm(
     which capabilities it needs; a map's descriptor shows whether the map is frozen or read-only.
     Other facts, which :func:`.hints.errno_hint` takes, do no harm here.
     """
-    programs = [_type_name(program_type, ProgType) or _program_of(section)]
-    programs += [_type_name(each, ProgType) for each in program_types]
+    programs = [type_name(program_type, ProgType) or program_of(section)]
+    programs += [type_name(each, ProgType) for each in program_types]
     known = tuple(dict.fromkeys(each for each in programs if each))
     words = frozenset(operation.lower().replace("_", " ").split())
-    case = _Case(words, errno, known, _type_name(map_type, MapType), fd, host or Host())
+    case = Case(words, errno, known, type_name(map_type, MapType), fd, host or Host())
     findings: list[Finding] = []
     for probe in _PROBES:
         try:
@@ -250,66 +134,6 @@ def explain_eperm(
     return Diagnosis(operation, tuple(findings))
 
 
-def _type_name(kind: str | int | None, names: type[enum.IntEnum]) -> str | None:
-    if kind is None:
-        return None
-    if isinstance(kind, str):
-        short = kind.lower().removeprefix("bpf_prog_type_").removeprefix("bpf_map_type_")
-        return short or None
-    try:
-        return names(kind).name.lower() if kind else None
-    except ValueError:
-        return None
-
-
-def _program_of(section: str | None) -> str | None:
-    if not section:
-        return None
-    name = section.removeprefix("?")
-    fits = [(len(prefix), kind) for prefix, kind in _SECTIONS if name.startswith(prefix)]
-    return max(fits)[1] if fits else None
-
-
-# --------------------------------------------------------------------------------------------
-# What an operation needs
-
-
-def _needs(case: _Case) -> tuple[str, ...]:
-    needs: list[str] = []
-    if case.loads:
-        open_ = case.programs and _OPEN_PROGRAMS.issuperset(case.programs)
-        if not (open_ and _unprivileged_allowed(case.host)):
-            needs.append("BPF")
-        for program in case.programs:
-            needs += _PROGRAM_NEEDS.get(program, ())
-    elif case.makes_map:
-        if not (case.map in _OPEN_MAPS and _unprivileged_allowed(case.host)):
-            needs.append("BPF")
-        if case.map in _NETWORK_MAPS:
-            needs.append("NET_ADMIN")
-    elif case.attaches:
-        if case.by_perf and case.program and not _perf_is_open(case):
-            needs.append("PERFMON")
-        if case.program in _NETLINK or (case.program or "").startswith("cgroup_"):
-            needs.append("NET_ADMIN")
-    elif "id" in case.words or case.words & {"list", "enumerate", "stats"}:
-        needs.append("SYS_ADMIN")
-    elif "btf" in case.words and "load" in case.words and not _unprivileged_allowed(case.host):
-        needs.append("BPF")
-    return tuple(dict.fromkeys(needs))
-
-
-def _unprivileged_allowed(host: Host) -> bool:
-    return host.number("proc/sys/kernel/unprivileged_bpf_disabled") == 0
-
-
-def _perf_is_open(case: _Case) -> bool:
-    # kernel/events/core.c: trace data needs paranoid <= -1, kernel profiling <= 1.
-    paranoid = case.host.number("proc/sys/kernel/perf_event_paranoid")
-    limit = 1 if case.program == "perf_event" else -1
-    return paranoid is not None and paranoid <= limit and case.program != "kprobe"
-
-
 def _join(names: tuple[str, ...] | list[str]) -> str:
     caps = [f"CAP_{name}" for name in names]
     return caps[0] if len(caps) == 1 else f"{', '.join(caps[:-1])} and {caps[-1]}"
@@ -319,7 +143,7 @@ def _join(names: tuple[str, ...] | list[str]) -> str:
 # The probes, in the order in which they are asked
 
 
-def _user_namespace(case: _Case) -> Finding | None:
+def _user_namespace(case: Case) -> Finding | None:
     where = case.host.link("proc/self/ns/user")
     if where == _INIT_USER_NAMESPACE:
         return Finding(Verdict.CLEARED, "a user namespace")
@@ -328,7 +152,7 @@ def _user_namespace(case: _Case) -> Finding | None:
         return Finding(Verdict.UNKNOWN, "whether this is a user namespace (/proc is missing)")
     if where is None and (text or "").split() == ["0", "0", "4294967295"]:
         return Finding(Verdict.CLEARED, "a user namespace")
-    if not _needs(case):
+    if not needed(case):
         return Finding(
             Verdict.POSSIBLE,
             "the process is in a user namespace, where capabilities do not count for BPF",
@@ -342,9 +166,9 @@ def _user_namespace(case: _Case) -> Finding | None:
     )
 
 
-def _capabilities(case: _Case) -> Finding | None:
+def _capabilities(case: Case) -> Finding | None:
     have = case.host.capabilities()
-    needs = _needs(case)
+    needs = needed(case)
     if have is None:
         return Finding(Verdict.UNKNOWN, "the capabilities (/proc/self/status cannot be read)")
     if not needs:
@@ -352,7 +176,7 @@ def _capabilities(case: _Case) -> Finding | None:
     missing = tuple(name for name in needs if name not in have)
     if "SYS_ADMIN" in have:
         # It stands for the others in bpf(2); rtnetlink asks for CAP_NET_ADMIN itself.
-        by_netlink = case.attaches and case.program in _NETLINK
+        by_netlink = case.attaches and case.program in NETLINK
         missing = tuple(name for name in missing if name == "NET_ADMIN" and by_netlink)
     if missing:
         return _missing(case, needs, missing)
@@ -369,12 +193,12 @@ def _capabilities(case: _Case) -> Finding | None:
     return Finding(Verdict.CLEARED, f"capabilities (the process has {_join(needs)})")
 
 
-def _missing(case: _Case, needs: tuple[str, ...], missing: tuple[str, ...]) -> Finding:
+def _missing(case: Case, needs: tuple[str, ...], missing: tuple[str, ...]) -> Finding:
     text = f"the process lacks {_join(missing)}"
     sysctl = case.host.number("proc/sys/kernel/unprivileged_bpf_disabled")
     if "BPF" in missing and sysctl:
         text += f" (kernel.unprivileged_bpf_disabled is {sysctl})"
-    if "PERFMON" in missing and case.attaches:
+    if "PERFMON" in missing and not case.loads:
         paranoid = case.host.number("proc/sys/kernel/perf_event_paranoid")
         if paranoid is not None:
             text += f" (kernel.perf_event_paranoid is {paranoid})"
@@ -386,7 +210,7 @@ def _missing(case: _Case, needs: tuple[str, ...], missing: tuple[str, ...]) -> F
     return Finding(Verdict.CAUSE, text, _grant(case, needs))
 
 
-def _grant(case: _Case, needs: tuple[str, ...]) -> str:
+def _grant(case: Case, needs: tuple[str, ...]) -> str:
     bounding = case.host.capabilities("CapBnd")
     caps = " ".join(f"CAP_{name}" for name in needs)
     if bounding is not None and not set(needs) <= bounding:
@@ -406,7 +230,7 @@ def _grant(case: _Case, needs: tuple[str, ...]) -> str:
     )
 
 
-def _tracefs(case: _Case) -> Finding | None:
+def _tracefs(case: Case) -> Finding | None:
     # libbpf reads /sys/kernel/debug/tracing where that exists, else /sys/kernel/tracing.
     if not case.attaches or case.program not in ("tracepoint", "kprobe"):
         return None
@@ -427,7 +251,7 @@ def _tracefs(case: _Case) -> Finding | None:
     )
 
 
-def _bpffs(case: _Case) -> Finding | None:
+def _bpffs(case: Case) -> Finding | None:
     if not case.pins:
         return None
     where = case.host.mounted("bpf")
@@ -451,7 +275,7 @@ def _bpffs(case: _Case) -> Finding | None:
 _BPF_F_RDONLY, _BPF_F_WRONLY = 1 << 3, 1 << 4
 
 
-def _map_permission(case: _Case) -> Finding | None:
+def _map_permission(case: Case) -> Finding | None:
     """Reading and writing entries needs no capability, only a descriptor that allows it."""
     if "map" not in case.words or case.makes_map or case.pins:
         return None
@@ -474,7 +298,34 @@ def _map_permission(case: _Case) -> Finding | None:
     return Finding(Verdict.POSSIBLE, f"the map is {state}")
 
 
-def _memlock(case: _Case) -> Finding | None:
+def _cgroup_policy(case: Case) -> Finding | None:
+    # kernel/bpf/cgroup.c, hierarchy_allows_attach() and __cgroup_bpf_attach(): -EPERM
+    if not case.attaches or not (case.program or "").startswith(("cgroup_", "sock_ops")):
+        return None
+    return Finding(
+        Verdict.POSSIBLE,
+        "a program is attached to this cgroup, or to one above it, that does not allow others"
+        " (other flags than BPF_F_ALLOW_MULTI or BPF_F_ALLOW_OVERRIDE)",
+        "look for it with bpftool cgroup tree",
+    )
+
+
+def _perf_memory(case: Case) -> Finding | None:
+    if not case.opens_perf_buffer:
+        return None
+    limit = case.host.number("proc/sys/kernel/perf_event_mlock_kb")
+    if limit is None:
+        return Finding(Verdict.UNKNOWN, "the limit on memory for perf buffers")
+    if "IPC_LOCK" in (case.host.capabilities() or ()):
+        return Finding(Verdict.CLEARED, "the limit on memory for perf buffers (CAP_IPC_LOCK)")
+    return Finding(
+        Verdict.POSSIBLE,
+        f"the buffer is larger than kernel.perf_event_mlock_kb ({limit} KiB for each CPU)",
+        "ask for fewer pages, or raise that sysctl",
+    )
+
+
+def _memlock(case: Case) -> Finding | None:
     kernel = case.host.kernel()
     if not (case.loads or case.makes_map):
         return None
@@ -503,7 +354,7 @@ def _locked_memory(host: Host) -> str | None:
     return None
 
 
-def _lockdown(case: _Case) -> Finding | None:
+def _lockdown(case: Case) -> Finding | None:
     mode = _bracketed(case.host.read("sys/kernel/security/lockdown"))
     source = ""
     if mode is None:
@@ -544,7 +395,7 @@ def _lockdown_asked(host: Host) -> str | None:
     return None
 
 
-def _syscall_filter(case: _Case) -> Finding | None:
+def _syscall_filter(case: Case) -> Finding | None:
     """Call bpf(2) with a command that does not exist: only a filter answers EPERM to that."""
     mode = case.host.status("Seccomp")
     answer = case.host.bpf_answer()
@@ -572,7 +423,7 @@ def _syscall_filter(case: _Case) -> Finding | None:
     return Finding(Verdict.UNKNOWN, "seccomp")
 
 
-def _security_modules(case: _Case) -> Finding | None:
+def _security_modules(case: Case) -> Finding | None:
     text = case.host.read("sys/kernel/security/lsm")
     label = (case.host.read("proc/self/attr/current") or "").strip("\0\n ")
     if text is None and not label:
@@ -590,12 +441,14 @@ def _security_modules(case: _Case) -> Finding | None:
     )
 
 
-_PROBES: tuple[Callable[[_Case], Finding | None], ...] = (
+_PROBES: tuple[Callable[[Case], Finding | None], ...] = (
     _user_namespace,
     _capabilities,
     _tracefs,
     _bpffs,
     _map_permission,
+    _cgroup_policy,
+    _perf_memory,
     _memlock,
     _lockdown,
     _syscall_filter,

@@ -299,6 +299,33 @@ def test_the_permissions_of_a_map(
         assert "the map's own permissions" in found.ruled_out
 
 
+def test_a_cgroup_may_be_taken(machine: Machine) -> None:
+    found = machine.why("attach", section="cgroup_skb/egress")
+    assert any("does not allow others" in each for each in found.possible)
+    assert "bpftool cgroup tree" in (found.mend or "")
+    assert not machine.why("load", section="cgroup_skb/egress").possible
+    assert not machine.why("attach", section="xdp").possible
+
+
+def test_perf_buffers(machine: Machine) -> None:
+    machine.write("proc/sys/kernel/perf_event_mlock_kb", "516\n")
+    machine.status(effective=bits("BPF"))
+    cause = machine.why("perf buffer", errno=errno.EACCES).cause
+    assert cause is not None
+    assert cause.startswith("the process lacks CAP_PERFMON (kernel.perf_event_paranoid is 2)")
+    machine.status(effective=bits("BPF", "PERFMON"))
+    found = machine.why("perf buffer")
+    assert found.cause is None
+    assert "perf_event_mlock_kb (516 KiB for each CPU)" in found.possible[0]
+    machine.status(effective=bits("BPF", "PERFMON", "IPC_LOCK"))
+    assert any("CAP_IPC_LOCK" in each for each in machine.why("perf buffer").ruled_out)
+    machine.write("proc/sys/kernel/perf_event_paranoid", "1")
+    machine.status(effective=bits("BPF"))
+    assert machine.why("perf buffer").cause is None
+    machine.remove("proc/sys/kernel/perf_event_mlock_kb")
+    assert any("perf buffers" in each for each in machine.why("perf buffer").unknown)
+
+
 def test_without_its_descriptor_a_map_may_be_frozen(machine: Machine) -> None:
     assert "the map is frozen, or was opened read-only" in machine.why("map update").possible
     assert "the map is opened write-only" in machine.why("map lookup").possible
@@ -421,7 +448,7 @@ def test_an_empty_machine(tmp_path: Path) -> None:
     host = Host(str(tmp_path), lambda: None)
     for operation in ("load", "attach", "create map", "map update", "pin", "anything"):
         found = explain_eperm(operation, host=host)
-        assert found.cause is None or operation == "attach"
+        assert found.cause is None
         assert found.text()
 
 
