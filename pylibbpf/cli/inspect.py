@@ -24,9 +24,9 @@ always there; what a file does not have is null or an empty list.
 ``maps``
     ``name``, ``kind`` ("btf", "legacy", "data", "struct_ops"), ``section``, ``type`` (as above, or
     a number), ``key_size``, ``value_size``, ``max_entries``, ``flags``, ``map_extra``,
-    ``numa_node``, ``pinning``, ``key``, ``value`` (C types, or null), ``inner`` (the map that is the template of a
-    map of maps, or null), ``values`` (``[[index, name], ...]``), ``record`` (for ring and perf
-    buffers that a program sends to: ``type``, ``rule`` as in :mod:`pylibbpf.events`, ``size``,
+    ``numa_node``, ``pinning``, ``key``, ``value`` (C types, or null), ``inner`` (the map that is
+    the template of a map of maps, or null), ``values`` (``[[index, name], ...]``), ``record``
+    (for ring and perf buffers that a program sends to: ``type``, ``rule`` as in :mod:`pylibbpf.events`, ``size``,
     ``fields`` (``[[name, C type], ...]``), ``hint``; else null).
 ``globals``
     ``name``, ``section``, ``offset``, ``size``, ``type``, ``linkage``, ``value`` (the initial one;
@@ -434,7 +434,8 @@ def _global_rows(facts: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     for variable in facts["globals"]:
         value = variable["value"]
         kind = variable["type"] or f"{variable['size']} bytes"
-        text = "" if value is None else f"= {_shorter(_value(value))}"
+        said = value if isinstance(value, str) and "enum " in kind else _value(value)
+        text = "" if value is None else f"= {_shorter(said)}"
         yield variable["section"], _declared(kind, variable["name"]), text
 
 

@@ -201,7 +201,7 @@ def test_no_sending_call_no_work() -> None:
 
 @given(st.binary(max_size=400).map(lambda data: data[: len(data) // 8 * 8]))
 def test_ends_on_anything(data: bytes) -> None:
-    insns = decode(data) + [*load_map(1), call(RESERVE)]
+    insns = [*decode(data), *load_map(1), call(RESERVE)]
     for found in output_calls(insns, {len(insns) - 3: "ring"}):
         assert found.helper in OUTPUT_HELPERS
 
