@@ -100,6 +100,8 @@ _ARRAYS = _is(
     "map_type", "array", "percpu_array", "prog_array", "perf_event_array", "cgroup_array",
     "array_of_maps", "devmap", "sockmap", "xskmap", "cpumap", "reuseport_sockarray",
 )  # fmt: skip
+_RINGS = _is("map_type", "ringbuf", "user_ringbuf")
+_KEYLESS = _is("map_type", "queue", "stack", "ringbuf", "user_ringbuf", "bloom_filter")
 _TRACEPOINT = _hook("tp", "tracepoint")
 _KPROBE = _hook("kprobe", "kretprobe", "ksyscall", "kretsyscall")
 _UPROBE = _hook("uprobe", "uretprobe", "usdt")
@@ -131,13 +133,13 @@ _TABLE: tuple[_Hint, ...] = (
             _e.EINVAL,
             "max_entries of a ring buffer is its size in bytes: a power of two and a multiple of"
             " the page size ({page_size}), not {max_entries}",
-            _is("map_type", "ringbuf", "user_ringbuf"),
+            lambda facts: _RINGS(facts) and _no_ring_size(facts),
         ),
         _on(
             _e.EINVAL,
             "the ring buffer's max_entries must be a power of two and a multiple of the page size"
             " ({page_size}), and it has neither key nor value",
-            _is("map_type", "ringbuf", "user_ringbuf"),
+            _RINGS,
         ),
         _on(
             _e.EINVAL,
@@ -167,6 +169,11 @@ _TABLE: tuple[_Hint, ...] = (
     ),
     *_rows(
         "map update",
+        _on(
+            _e.EINVAL,
+            "maps of type {map_type} carry records, and have no entries to update",
+            _RINGS,
+        ),
         _on(
             _e.E2BIG,
             "the index is past the end of the array (max_entries={max_entries}: 0 to {last_index})",
@@ -226,6 +233,7 @@ _TABLE: tuple[_Hint, ...] = (
     ),
     *_rows(
         "map delete",
+        _on(_e.EINVAL, "entries of maps of type {map_type} have no keys: pop them", _KEYLESS),
         _on(_e.EINVAL, "the entries of an array cannot be deleted: write zeros instead", _ARRAYS),
         _on(_e.ENOENT, "there is no such key"),
         _on(_e.EBUSY, "a program is changing the same bucket at this moment: try again"),
@@ -233,6 +241,7 @@ _TABLE: tuple[_Hint, ...] = (
     ),
     *_rows(
         "map lookup",
+        _on(_e.EINVAL, "entries of maps of type {map_type} have no keys", _KEYLESS),
         _on(_e.ENOENT, "there is no such key"),
         _on(
             _e.ENOSPC,
@@ -248,6 +257,7 @@ _TABLE: tuple[_Hint, ...] = (
     ),
     *_rows(
         "map iteration",
+        _on(_e.EINVAL, "maps of type {map_type} have no keys to go through", _KEYLESS),
         _on(_e.EBUSY, "programs change the map faster than it can be read"),
         _on(_UNSUPPORTED, "maps of type {map_type} have no keys to go through"),
     ),
@@ -429,6 +439,11 @@ _TABLE: tuple[_Hint, ...] = (
         _on(ENOTSUPP, "the kernel does not offer this here"),
     ),
 )
+
+
+def _no_ring_size(facts: _Facts) -> bool:
+    size, page = facts.get("max_entries"), facts["page_size"]
+    return size is not None and (_no_power_of_two(size) or size % page != 0)
 
 
 def _no_power_of_two(number: object) -> bool:

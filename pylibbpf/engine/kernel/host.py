@@ -94,15 +94,15 @@ class Host:
                 return fields[1]
         return None
 
-    def map_info(self, fd: int | None, name: str) -> int | None:
-        """A number that the kernel tells of a map's descriptor, in decimal or hexadecimal."""
+    def descriptor(self, fd: int | None, name: str, base: int = 10) -> int | None:
+        """A number that the kernel tells of a descriptor in /proc/self/fdinfo."""
         if fd is None or fd < 0:
             return None
         for line in (self.read(f"proc/self/fdinfo/{fd}") or "").splitlines():
             key, _, value = line.partition(":")
             if key == name:
                 try:
-                    return int(value, 0)
+                    return int(value, base)
                 except ValueError:
                     return None
         return None

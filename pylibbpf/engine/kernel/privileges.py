@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 import errno as _errno
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -271,31 +272,26 @@ def _bpffs(case: Case) -> Finding | None:
     )
 
 
-# include/uapi/linux/bpf.h: what the opener of a map asked for.
-_BPF_F_RDONLY, _BPF_F_WRONLY = 1 << 3, 1 << 4
-
-
 def _map_permission(case: Case) -> Finding | None:
     """Reading and writing entries needs no capability, only a descriptor that allows it."""
     if "map" not in case.words or case.makes_map or case.pins:
         return None
     writes = not case.words & {"lookup", "iteration", "read"} or "delete" in case.words
-    flags = case.host.map_info(case.fd, "map_flags")
-    forbidden = _BPF_F_RDONLY if writes else _BPF_F_WRONLY
-    if writes and case.host.map_info(case.fd, "frozen"):
+    if writes and case.host.descriptor(case.fd, "frozen"):
         return Finding(
             Verdict.CAUSE,
             "the map is frozen: its content cannot be changed any more",
             "write before the object is loaded (a .rodata variable is constant afterwards; make"
             " it volatile without const, so that it lies in .data or .bss)",
         )
-    if flags is not None and flags & forbidden:
-        how = "BPF_F_RDONLY" if writes else "BPF_F_WRONLY"
-        return Finding(Verdict.CAUSE, f"the map was made or opened with {how}", "leave it out")
-    if flags is not None:
-        return Finding(Verdict.CLEARED, "the map's own permissions")
-    state = "frozen, or was opened read-only" if writes else "opened write-only"
-    return Finding(Verdict.POSSIBLE, f"the map is {state}")
+    flags = case.host.descriptor(case.fd, "flags", base=8)
+    if flags is None:
+        state = "frozen, or was opened read-only" if writes else "opened write-only"
+        return Finding(Verdict.POSSIBLE, f"the map is {state}")
+    if flags & os.O_ACCMODE == (os.O_RDONLY if writes else os.O_WRONLY):
+        how = "read-only (BPF_F_RDONLY)" if writes else "write-only (BPF_F_WRONLY)"
+        return Finding(Verdict.CAUSE, f"the map was made or opened {how}", "leave that flag out")
+    return Finding(Verdict.CLEARED, "the map's own permissions")
 
 
 def _cgroup_policy(case: Case) -> Finding | None:

@@ -275,22 +275,25 @@ def test_pinning(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "frozen", "flags", "cause"),
+    ("operation", "frozen", "mode", "cause"),
     [
-        ("map update", 1, 0, "the map is frozen"),
-        ("map lookup", 1, 0, None),
-        ("map update", 0, 0x8, "the map was made or opened with BPF_F_RDONLY"),
-        ("map lookup", 0, 0x8, None),
-        ("map lookup", 0, 0x10, "the map was made or opened with BPF_F_WRONLY"),
-        ("map lookup and delete", 1, 0, "the map is frozen"),
-        ("map update", 0, 0x80, None),
+        ("map update", 1, 2, "the map is frozen"),
+        ("map freeze", 1, 2, "the map is frozen"),
+        ("map lookup and delete", 1, 2, "the map is frozen"),
+        ("map lookup", 1, 2, None),
+        ("map update", 0, 0, "the map was made or opened read-only"),
+        ("map lookup", 0, 0, None),
+        ("map lookup", 0, 1, "the map was made or opened write-only"),
+        ("map update", 0, 1, None),
+        ("map update", 0, 2, None),
     ],
 )
 def test_the_permissions_of_a_map(
-    machine: Machine, operation: str, frozen: int, flags: int, cause: str | None
+    machine: Machine, operation: str, frozen: int, mode: int, cause: str | None
 ) -> None:
     machine.write(
-        "proc/self/fdinfo/7", f"pos:\t0\nmap_type:\t1\nmap_flags:\t{flags:#x}\nfrozen:\t{frozen}\n"
+        "proc/self/fdinfo/7",
+        f"pos:\t0\nflags:\t0200000{mode}\nmap_type:\t1\nmap_flags:\t0x8\nfrozen:\t{frozen}\n",
     )
     found = machine.why(operation, fd=7)
     assert (found.cause or "").startswith(cause or "")
@@ -491,7 +494,7 @@ def test_the_real_call_changes_nothing_and_answers() -> None:
         (lambda host: host.read("no/such/file"), None),
         (lambda host: host.link("proc/cmdline"), None),
         (lambda host: host.mounted("bpf"), None),
-        (lambda host: host.map_info(None, "frozen"), None),
+        (lambda host: host.descriptor(None, "frozen"), None),
         (lambda host: host.why_unreadable("proc/cmdline"), errno.ENOTDIR),
         (lambda host: host.status("NoSuchField"), None),
     ],
