@@ -104,9 +104,9 @@ class VerifierError(BpfError):
         what = f"program {self.object!r}" if self.object else "program"
         said = self.explanation
         lines = [f"{said.message or errno_text(self.errno or 0)} ({what})"]
-        place = self.cause or said.place
-        if place:
-            lines.append(f"  at {place}")
+        if said.place:
+            lines.append(f"  at {said.place}")
+        lines += [f"  {detail}" for detail in said.details]
         if said.hint:
             lines.append(f"  hint: {said.hint}")
         return "\n".join(lines)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from pylibbpf.btf.codec import Codec
     from pylibbpf.engine.abc import MapHandle
     from pylibbpf.link import Link
     from pylibbpf.object import Object

@@ -50,10 +50,11 @@ class Capture:
         return "".join(text for level, text in self.messages if level < DEBUG)
 
     def last_warning(self) -> str | None:
-        """The last warning, without libbpf's prefix; the nearest thing to a reason it gives."""
+        """The last warning that is not a mere "failed to load": the nearest thing to a reason."""
         for level, text in reversed(self.messages):
-            if level == WARN:
-                return text.strip().removeprefix("libbpf: ")
+            reason = text.strip().removeprefix("libbpf: ")
+            if level == WARN and "failed to load" not in reason:
+                return reason
         return None
 
     def log(self) -> None:

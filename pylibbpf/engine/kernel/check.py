@@ -72,7 +72,7 @@ def failure(
     if number in (errnos.EPERM, errnos.EACCES):
         from pylibbpf.engine.kernel.privileges import explain_eperm
 
-        diagnosis = explain_eperm(operation, program_type=facts.get("program_type"))
+        diagnosis = explain_eperm(operation, errno=number, **facts)
         return BpfPermissionError(number, operation, object, diagnosis.text(), log=log)
     from pylibbpf.engine.kernel.hints import errno_hint
 
@@ -104,11 +104,11 @@ def open_failure(number: int, name: str, capture: Capture, *, has_btf: bool) -> 
 
 
 def load_failure(
-    number: int, name: str, capture: Capture, facts: Callable[[str], dict[str, Any]]
+    number: int, name: str, capture: Capture, facts: Callable[[str | None], dict[str, Any]]
 ) -> Error:
     """Why libbpf did not load an object, by what it and the kernel said meanwhile.
 
-    ``facts`` gives what is known of a program or map by its name.
+    ``facts`` gives what is known of a program or map by its name, or of all for no name.
     """
     absent = _absent()
     if absent is not None:
@@ -118,8 +118,7 @@ def load_failure(
         return VerifierError(number, "load", program, log=log)
     subject = program or _failed_map(capture)
     operation = "load" if program or subject is None else "create map"
-    known = facts(subject) if subject else {}
-    return failure(number, operation, subject or name, capture, **known)
+    return failure(number, operation, subject or name, capture, **facts(subject))
 
 
 def _absent() -> NotSupportedError | None:

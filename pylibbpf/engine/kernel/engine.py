@@ -114,15 +114,15 @@ class KernelObject:
             for each in self.maps:
                 each.loaded()
 
-    def _facts(self, subject: str) -> dict[str, Any]:
-        """What a hint about a failure of this program or map can be made of."""
+    def _facts(self, subject: str | None) -> dict[str, Any]:
+        """What a hint about a failure of this program or map, or of all, can be made of."""
         for program in self.programs:
             if program.name == subject:
                 return {"program_type": program.type, "section": program.section}
         for each in self.maps:
             if each.name == subject:
                 return each.facts()
-        return {}
+        return {"program_types": [each.type for each in self.programs if each.autoload]}
 
     def attach(self, call: Any, pointer: Any, name: str, section: str) -> KernelLink:
         """Attach a program or struct_ops map by ``call(pointer)``."""

@@ -198,6 +198,7 @@ class KernelMap:
             "key_size": self.key_size,
             "value_size": self.value_size,
             "flags": self.flags,
+            "fd": self._map.fd if self._map.fd >= 0 else None,
         }
 
     # ---- entries
