@@ -137,7 +137,11 @@ class Codec:
         self.size = node.size
         self.flexible = node.flexible
         self.python_type: type[Any] = tuple if isinstance(node, Elements) else node.python
-        plain = type(node) is Number and node.size <= 8 and isinstance(btf.strip(type_id), Int)
+        plain = (
+            type(node) is Number
+            and node.size in (1, 2, 4, 8)
+            and isinstance(btf.strip(type_id), Int)
+        )
         self.scalar: str | None = node.code if plain else None
         self.decode = _compile_decode(node, self._short)
         self.encode = self._first_encode

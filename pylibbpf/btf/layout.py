@@ -57,13 +57,14 @@ OBJECTS_PER_BYTE = 16
 class Layout:
     """Makes nodes for types of one BTF, each once."""
 
-    __slots__ = ("_active", "_btf", "_nodes", "_objects")
+    __slots__ = ("_active", "_anonymous", "_btf", "_nodes", "_objects")
 
     def __init__(self, btf: Btf) -> None:
         self._btf = btf
         self._nodes: dict[tuple[int, bool], Node] = {}
         self._objects: dict[Node, int] = {}
         self._active: list[int] = []
+        self._anonymous = 0
 
     def node(self, type_id: int, *, tail: bool = True) -> Node:
         """Return the node of a type; with ``tail``, a flexible array at its end is one.
@@ -160,12 +161,15 @@ class Layout:
 
     def _composite(self, type_id: int, found: Struct | Union, tail: bool, name: str) -> Node:
         fields: list[Field] = []
+        self._anonymous, outer = 0, self._anonymous
         parts = self._parts(type_id, 0, tail, fields)
+        self._anonymous = outer
         names = field_names([field.c_name for field in fields])
-        if len(set(names)) != len(names):
-            twice = sorted({name for name in names if names.count(name) > 1})
-            raise BtfError(f"{self._btf.c_name(type_id)} has several members {', '.join(twice)}")
+        seen: set[str] = set()
         for field, field_name in zip(fields, names, strict=True):
+            if field_name in seen:
+                raise BtfError(f"{self._btf.c_name(type_id)} has several members {field_name}")
+            seen.add(field_name)
             field.name = field_name
         word = "union" if isinstance(found, Union) else "struct"
         cls = make_record(name or word, names, [field.node.python for field in fields])
@@ -195,6 +199,7 @@ class Layout:
                     raise BtfError(f"{btf.c_name(resolved)} contains itself")
                 if len(self._active) >= MAX_NESTING:
                     raise BtfError(f"{where}: nested more than {MAX_NESTING} deep")
+                self._anonymous += 1
                 self._active.append(resolved)
                 parts = self._parts(resolved, base + member.bit_offset, at_end, fields)
                 self._active.pop()
@@ -209,7 +214,7 @@ class Layout:
                 raise BtfError(
                     f"{where}: ends at bit {start + width} of {8 * found.size} in the type"
                 )
-            if len(fields) > MAX_FIELDS:
+            if len(fields) > MAX_FIELDS or self._anonymous > MAX_FIELDS:
                 raise BtfError(f"{where}: more than {MAX_FIELDS} fields")
             views.append(parts)
             spans.append((start, start + width, where))
