@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 import keyword
-import math
 import weakref
 
 TYPE_CHECKING = False
@@ -50,7 +49,7 @@ class Record(_Tuple):
     __slots__ = ()
     _fields: ClassVar[tuple[str, ...]] = ()
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
         if kwargs:
             rest = cls._fields[len(args) :]
             missing = [name for name in rest if name not in kwargs]
@@ -83,7 +82,7 @@ class Record(_Tuple):
         """Return a dict of the fields; nested records stay records."""
         return dict(zip(self._fields, self, strict=True))
 
-    def _replace(self, **kwargs: Any) -> Self:
+    def _replace(self, /, **kwargs: Any) -> Self:
         """Return a record with some fields changed."""
         values = [kwargs.pop(name, value) for name, value in zip(self._fields, self, strict=True)]
         if kwargs:
@@ -220,7 +219,7 @@ def to_json(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return value.hex()
     if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
+        return value if value - value == 0 else str(value)  # math stays unimported
     if isinstance(value, dict):
         return {str(to_json(key)): to_json(each) for key, each in value.items()}
     if isinstance(value, (tuple, list, set, frozenset)):
