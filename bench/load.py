@@ -7,11 +7,14 @@ is the peak of resident memory (VmHWM) over that of a Python that does nothing.
 * ``ctypes``: libbpf called through ctypes, with nothing around it: the floor for Python.
 * ``pylibbpf``: ``open_object(...)`` and ``load()``.
 * ``pylibbpf, attached and read``: also ``attach()``, a ring buffer and its first record.
+* ``bpftrace, attached``: where it is installed, a script that attaches to the same tracepoint
+  and ends with its first event; CPU time is that of the whole command.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -26,10 +29,12 @@ import json, resource, sys, time
 begin = time.perf_counter()
 {body}
 wall = (time.perf_counter() - begin) * 1e3
-used = resource.getrusage(resource.RUSAGE_SELF)
+used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
 with open("/proc/self/status") as file:
     peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
-print(json.dumps([wall, (used.ru_utime + used.ru_stime) * 1e3, peak / 1024]))
+peak = used[1].ru_maxrss or peak
+cpu = sum(each.ru_utime + each.ru_stime for each in used)
+print(json.dumps([wall, cpu * 1e3, peak / 1024]))
 """
 
 CTYPES = """
@@ -55,6 +60,22 @@ open("/dev/null").close()
 assert events.read(5) is not None
 """
 
+# As root and where tracefs is mounted, as for pylibbpf above.
+BPFTRACE = """
+import subprocess
+from pylibbpf.cli.mounts import private_mounts
+private_mounts()
+child = subprocess.Popen(
+    ["bpftrace", "-e", "tracepoint:syscalls:sys_enter_openat { exit(); }"],
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.DEVNULL,
+)
+while child.poll() is None:
+    open("/dev/null").close()
+    time.sleep(0.002)
+assert child.returncode == 0
+"""
+
 WAYS = {
     "bare": "",
     "ctypes": CTYPES,
@@ -76,9 +97,10 @@ def measure(body: str) -> list[float]:
 
 def main() -> None:
     """Run all ways in turn and print the medians."""
-    results: dict[str, list[list[float]]] = {name: [] for name in WAYS}
+    ways = WAYS | ({"bpftrace, attached": BPFTRACE} if shutil.which("bpftrace") else {})
+    results: dict[str, list[list[float]]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
-        for name, body in WAYS.items():
+        for name, body in ways.items():
             results[name].append(measure(body))
     bare = statistics.median(each[2] for each in results["bare"])
     print(f"{'':30} {'wall ms':>9} {'CPU ms':>9} {'peak MB':>9} {'over bare':>10}")
