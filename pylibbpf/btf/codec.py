@@ -56,12 +56,13 @@ if TYPE_CHECKING:
         def __call__(self, data: Buffer, offset: int = 0, /) -> Any: ...
 
     Encode = Callable[[Any], bytes]
+    Decoders = dict[Node, Decode]
 
 __all__ = ["Codec", "codec", "to_json"]
 
 # A nested struct is read by its parent's own unpack call, unless source and format grew so much
 # larger by it that compiling costs more than the calls saved.
-_INLINE_LEAVES = 128
+_INLINE_FIELDS = 128
 _INLINE_DEPTH = 8
 _LANES = 8
 
@@ -111,6 +112,7 @@ class Codec:
 
     __slots__ = (
         "_cut",
+        "_decoders",
         "_node",
         "decode",
         "encode",
@@ -133,6 +135,7 @@ class Codec:
         if raw:
             node = _with_raw(layout, node, raw, self.type_name)
         self._node = node
+        self._decoders = layout.decoders
         self._cut: Node | None = None
         self.size = node.size
         self.flexible = node.flexible
@@ -143,7 +146,7 @@ class Codec:
             and isinstance(btf.strip(type_id), Int)
         )
         self.scalar: str | None = node.code if plain else None
-        self.decode = _compile_decode(node, self._short)
+        self.decode = _compile_decode(node, self._short, self._decoders)
         self.encode = self._first_encode
 
     def __repr__(self) -> str:
@@ -162,7 +165,10 @@ class Codec:
     def _slow_encode(self, value: Any) -> bytes:
         """Write with all checks. The compiled encoder hands over whatever it cannot do."""
         node = self._node
-        sink = Sink(node.size, shares_bytes(node))
+        size = node.size
+        if node.flexible and (cut := _cut_node(node)) is not None:
+            size = cut.size  # what C pads the struct with would be taken for elements
+        sink = Sink(size, shares_bytes(node))
         name = node.cls.__name__ if isinstance(node, Composite) else self.type_name
         node.put(sink, 0, value, name)
         return bytes(sink.data)
@@ -175,7 +181,7 @@ class Codec:
             cut = self._cut = _cut_node(self._node)
         if cut is None or not cut.size <= size or offset < 0:
             raise ValueError(f"{self.type_name} needs {self.size} bytes, got {max(size, 0)}")
-        return _decoder(cut)(data, offset)
+        return _decoder(cut, self._decoders)(data, offset)
 
 
 def _with_raw(layout: Layout, node: Node, raw: frozenset[str], type_name: str) -> Node:
@@ -224,9 +230,9 @@ def _end(field: Field) -> int:
 # Reading
 
 
-def _compile_decode(node: Node, short: Callable[[Buffer, int], Any]) -> Decode:
+def _compile_decode(node: Node, short: Callable[[Buffer, int], Any], decoders: Decoders) -> Decode:
     """Compile the function that reads a node, and hands data that is too short to ``short``."""
-    source = _Reader()
+    source = _Reader(decoders)
     value = source.value(node, 0, 0)
     check, *rest = source.unpack(node.size, check=True)
     source.bind("error", struct.error)
@@ -239,9 +245,15 @@ def _compile_decode(node: Node, short: Callable[[Buffer, int], Any]) -> Decode:
     return decode
 
 
-def _decoder(node: Node) -> Decode:
-    """Compile the function that reads a node where data is known to be long enough."""
-    source = _Reader()
+def _decoder(node: Node, decoders: Decoders) -> Decode:
+    """Return the function that reads a node where data is known to be long enough.
+
+    It is compiled once: a type may lie in many places of others.
+    """
+    known = decoders.get(node)
+    if known is not None:
+        return known
+    source = _Reader(decoders)
     lines: list[str] = []
     if isinstance(node, Elements):
         value = _elements(node, source, lines)
@@ -251,6 +263,7 @@ def _decoder(node: Node) -> Decode:
         value = source.value(node, 0, 0)
         lines = source.unpack(node.size, check=False)
     decode: Decode = source.function("data, at=0", lines, value)
+    decoders[node] = decode
     return decode
 
 
@@ -266,7 +279,7 @@ def _elements(node: Elements, source: _Reader, lines: list[str]) -> str:
             return f'unpack_from(f"<{{count}}{element.code}", data, at)'
         unpack = source.bind("unpack", struct.Struct(f"<{count}{element.code}").unpack_from)
         return f"{unpack}(data, at)"
-    one = source.bind("one", _decoder(element))
+    one = source.bind("one", _decoder(element, source.decoders))
     if not step:
         return f"({one}(data, at),) * {count}"
     return f"tuple([{one}(data, i) for i in range(at, at + {step} * {count}, {step})])"
@@ -303,24 +316,25 @@ class _Source:
 class _Reader(_Source):
     """Collects what is to be unpacked while the expression of the value is built."""
 
-    __slots__ = ("_leaves", "_slots", "_wide")
+    __slots__ = ("_fields", "_slots", "_wide", "decoders")
 
-    def __init__(self) -> None:
+    def __init__(self, decoders: Decoders) -> None:
         super().__init__()
+        self.decoders = decoders
         self._slots: list[tuple[int, int, str, str]] = []  # offset, size, code, variable
         self._wide: list[str] = []  # variables of units of bit-fields that are still bytes
-        self._leaves = 0
+        self._fields = 0
 
     def value(self, node: Node, at: int, depth: int) -> str:
         """Return the expression of the value of a node ``at`` bytes into the type."""
         if isinstance(node, Composite):
-            small = self._leaves + node.leaves <= _INLINE_LEAVES and depth < _INLINE_DEPTH
-            if depth == 0 or small:
-                self._leaves += node.leaves
+            fields = self._fields + len(node.fields)
+            if depth == 0 or (fields <= _INLINE_FIELDS and depth < _INLINE_DEPTH):
+                self._fields = fields
                 return self._composite(node, at, depth)
         elif node.code is not None:
             return node.read(self._slot(at, node.size, node.code), self.bind)
-        decode = self.bind("decode", _decoder(node))
+        decode = self.bind("decode", _decoder(node, self.decoders))
         return f"{decode}(data, at + {at})" if at else f"{decode}(data, at)"
 
     def _composite(self, node: Composite, at: int, depth: int) -> str:
@@ -434,7 +448,7 @@ def _compile_encode(node: Node, slow: Encode) -> Encode:
 class _Writer(_Source):
     """Collects the items of one call of ``pack``, and the lines that take the value apart."""
 
-    __slots__ = ("_at", "_leaves", "format", "items", "lines")
+    __slots__ = ("_at", "_fields", "format", "items", "lines")
 
     def __init__(self) -> None:
         super().__init__()
@@ -442,7 +456,7 @@ class _Writer(_Source):
         self.items: list[str] = []
         self.lines: list[str] = []
         self._at = 0
-        self._leaves = 0
+        self._fields = 0
 
     def pad(self, at: int) -> None:
         if at > self._at:
@@ -463,9 +477,9 @@ class _Writer(_Source):
 
     def add(self, node: Node, at: int, name: str, depth: int) -> bool:
         """Add the value called ``name``; return False where only the slow way will do."""
-        if node.flexible or not node.size or self._leaves > _INLINE_LEAVES:
+        if node.flexible or not node.size or self._fields > _INLINE_FIELDS:
             return False
-        self._leaves += 1
+        self._fields += 1
         if isinstance(node, Composite):
             return not node.shared and depth < _INLINE_DEPTH and self._record(node, at, name, depth)
         if isinstance(node, Elements):

@@ -41,6 +41,8 @@ from pylibbpf.errors import BtfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from pylibbpf.btf.parse import Btf
 
 __all__ = ["Layout"]
@@ -57,14 +59,14 @@ OBJECTS_PER_BYTE = 16
 class Layout:
     """Makes nodes for types of one BTF, each once."""
 
-    __slots__ = ("_active", "_anonymous", "_btf", "_nodes", "_objects")
+    __slots__ = ("_btf", "_nodes", "_objects", "decoders")
 
     def __init__(self, btf: Btf) -> None:
         self._btf = btf
         self._nodes: dict[tuple[int, bool], Node] = {}
         self._objects: dict[Node, int] = {}
-        self._active: list[int] = []
-        self._anonymous = 0
+        # What the codec has compiled for nodes.
+        self.decoders: dict[Node, Any] = {}
 
     def node(self, type_id: int, *, tail: bool = True) -> Node:
         """Return the node of a type; with ``tail``, a flexible array at its end is one.
@@ -72,7 +74,7 @@ class Layout:
         Raises:
             BtfError: the type has no values, or cannot exist.
         """
-        return self._node(type_id, tail, "")
+        return self._node(type_id, tail, "", ())
 
     def without(self, node: Composite, raw: dict[int, Blob]) -> Composite:
         """Return a copy of a struct's node with some fields as bytes."""
@@ -83,33 +85,43 @@ class Layout:
         cls = make_record(node.cls.__name__, node.cls._fields, [f.node.python for f in fields])
         return Composite(node.size, cls, fields, node.parts)
 
-    def _node(self, type_id: int, tail: bool, name: str) -> Node:
-        """``name`` is that of the typedef or member, for types that have none."""
+    def _node(self, type_id: int, tail: bool, name: str, outer: tuple[int, ...]) -> Node:
+        """Make a node.
+
+        ``name`` is that of the member, for types without one, and ``outer`` are the types that
+        this one lies in.
+        """
         btf = self._btf
         resolved = btf.resolve(type_id)
         found = btf.type(resolved)
         if isinstance(found, Var):
-            return self._node(found.type_id, tail, name)
+            return self._node(found.type_id, tail, name, outer)
         # An anonymous type is shown under the name by which it was met first.
         key = resolved, tail
         node = self._nodes.get(key)
         if node is not None:
             return node
-        if resolved in self._active:
-            raise BtfError(f"{btf.c_name(resolved)} contains itself")
-        if len(self._active) >= MAX_NESTING:
-            raise BtfError(f"{btf.c_name(self._active[0])} nests more than {MAX_NESTING} types")
-        self._active.append(resolved)
-        try:
-            node = self._make(resolved, found, tail, self._typedef(type_id) or name)
-            objects = self._count(node)
-            if objects > max(MAX_OBJECTS, OBJECTS_PER_BYTE * node.size):
-                raise BtfError(f"a {btf.c_name(type_id)} would be {objects} values")
-        finally:
-            self._active.pop()
+        if not tail:
+            # The same node, and class of records, as at an end, unless it is flexible there.
+            node = self._node(type_id, True, name, outer)
+            if not node.flexible:
+                self._nodes[key] = node
+                return node
+        inside = self._within(resolved, outer)
+        node = self._make(resolved, found, tail, self._typedef(type_id) or name, inside)
+        objects = self._count(node)
+        if objects > max(MAX_OBJECTS, OBJECTS_PER_BYTE * node.size):
+            raise BtfError(f"a {btf.c_name(type_id)} would be {objects} values")
         self._objects[node] = objects
         self._nodes[key] = node
         return node
+
+    def _within(self, type_id: int, outer: tuple[int, ...]) -> tuple[int, ...]:
+        if type_id in outer:
+            raise BtfError(f"{self._btf.c_name(type_id)} contains itself")
+        if len(outer) >= MAX_NESTING:
+            raise BtfError(f"{self._btf.c_name(outer[0])} nests more than {MAX_NESTING} types")
+        return (*outer, type_id)
 
     def _typedef(self, type_id: int) -> str:
         """The name of the innermost typedef on the way to a type."""
@@ -122,15 +134,17 @@ class Layout:
             type_id = found.type_id  # type: ignore[attr-defined] # resolve() went the same way
         return name
 
-    def _make(self, type_id: int, found: Type, tail: bool, name: str) -> Node:
+    def _make(
+        self, type_id: int, found: Type, tail: bool, name: str, inside: tuple[int, ...]
+    ) -> Node:
         btf = self._btf
         size = btf.sizeof(type_id)
         if size > MAX_SIZE:
             raise BtfError(f"{btf.c_name(type_id)} of {size} bytes is larger than {MAX_SIZE}")
         if isinstance(found, (Struct, Union)):
-            return self._composite(type_id, found, tail, found.name or name)
+            return self._composite(type_id, found, tail, found.name or name, inside)
         if isinstance(found, Array):
-            return self._array(found, tail, name)
+            return self._array(found, tail, name, inside)
         if isinstance(found, Datasec) or not size:
             raise BtfError(f"{btf.c_name(type_id)} (BTF type {type_id}) has no value")
         if isinstance(found, Ptr):
@@ -144,7 +158,7 @@ class Layout:
             raise BtfError(f"{btf.c_name(type_id)} (BTF type {type_id}) has no value")
         return Bool(size) if found.bool else Number(size, found.signed)
 
-    def _array(self, found: Array, tail: bool, name: str) -> Node:
+    def _array(self, found: Array, tail: bool, name: str, inside: tuple[int, ...]) -> Node:
         element = self._btf.strip(found.type_id)
         # A char[0] that is not at the end is empty, one at the end takes what is left.
         count = None if tail and not found.nelems else found.nelems
@@ -154,16 +168,16 @@ class Layout:
                 return Text(count)
             if not element.signed and not element.bool:
                 return Blob(count)
-        node = self._node(found.type_id, False, name)
+        node = self._node(found.type_id, False, name, inside)
         if not node.size and count is None:
             count = 0
         return Elements(node, count)
 
-    def _composite(self, type_id: int, found: Struct | Union, tail: bool, name: str) -> Node:
+    def _composite(
+        self, type_id: int, found: Struct | Union, tail: bool, name: str, inside: tuple[int, ...]
+    ) -> Node:
         fields: list[Field] = []
-        self._anonymous, outer = 0, self._anonymous
-        parts = self._parts(type_id, 0, tail, fields)
-        self._anonymous = outer
+        parts = self._parts(type_id, 0, tail, fields, inside, [MAX_FIELDS])
         names = field_names([field.c_name for field in fields])
         seen: set[str] = set()
         for field, field_name in zip(fields, names, strict=True):
@@ -176,9 +190,18 @@ class Layout:
         return Composite(found.size, cls, tuple(fields), parts)
 
     def _parts(
-        self, type_id: int, base: int, tail: bool, fields: list[Field]
+        self,
+        type_id: int,
+        base: int,
+        tail: bool,
+        fields: list[Field],
+        inside: tuple[int, ...],
+        budget: list[int],
     ) -> list[int | Choice]:
-        """Append the fields of a struct or union that starts at bit ``base``."""
+        """Append the fields of a struct or union that starts at bit ``base``.
+
+        ``budget`` is how many members more may be looked at.
+        """
         btf = self._btf
         found = btf.strip(type_id)
         assert isinstance(found, (Struct, Union))
@@ -188,6 +211,9 @@ class Layout:
         last = len(found.members) - 1
         for position, member in enumerate(found.members):
             where = f"{btf.c_name(type_id)}, member {member.name or position}"
+            budget[0] -= 1
+            if budget[0] < 0:
+                raise BtfError(f"{where}: more than {MAX_FIELDS} members in all")
             at_end = tail and (is_union or position == last)
             inner = btf.strip(member.type_id)
             parts: list[int | Choice]
@@ -195,17 +221,12 @@ class Layout:
                 if member.bitfield_size or member.bit_offset % 8:
                     raise BtfError(f"{where}: a struct is no bit-field")
                 resolved = btf.resolve(member.type_id)
-                if resolved in self._active:
-                    raise BtfError(f"{btf.c_name(resolved)} contains itself")
-                if len(self._active) >= MAX_NESTING:
-                    raise BtfError(f"{where}: nested more than {MAX_NESTING} deep")
-                self._anonymous += 1
-                self._active.append(resolved)
-                parts = self._parts(resolved, base + member.bit_offset, at_end, fields)
-                self._active.pop()
+                within = self._within(resolved, inside)
+                first = base + member.bit_offset
+                parts = self._parts(resolved, first, at_end, fields, within, budget)
                 start, width = member.bit_offset, 8 * inner.size
             else:
-                start, width, node = self._member(member.type_id, member, at_end, where)
+                start, width, node = self._member(member, at_end, where, inside)
                 if not member.name:
                     continue  # padding
                 parts = [len(fields)]
@@ -214,8 +235,6 @@ class Layout:
                 raise BtfError(
                     f"{where}: ends at bit {start + width} of {8 * found.size} in the type"
                 )
-            if len(fields) > MAX_FIELDS or self._anonymous > MAX_FIELDS:
-                raise BtfError(f"{where}: more than {MAX_FIELDS} fields")
             views.append(parts)
             spans.append((start, start + width, where))
         if is_union:
@@ -229,17 +248,17 @@ class Layout:
         return [part for view in views for part in view]
 
     def _member(
-        self, type_id: int, member: Member, tail: bool, where: str
+        self, member: Member, tail: bool, where: str, inside: tuple[int, ...]
     ) -> tuple[int, int, Node]:
         """Return first bit, width in bits, and node of a member."""
         start, bits = member.bit_offset, member.bitfield_size
-        found = self._btf.strip(type_id)
+        found = self._btf.strip(member.type_id)
         if not bits and isinstance(found, Int) and (found.offset or found.bits != 8 * found.size):
             # The older way to write a bit-field (without kind_flag): an int of few bits.
             start, bits = start + found.offset, found.bits
             if not bits:
                 raise BtfError(f"{where}: an int without bits")
-        node = self._node(type_id, tail, member.name)
+        node = self._node(member.type_id, tail, member.name, inside)
         if bits:
             if not isinstance(node, Number):
                 raise BtfError(f"{where}: only integers and enums can be bit-fields")

@@ -36,16 +36,20 @@ class Sink:
         self.data = bytearray(size)
         self.claimed = bytearray(size) if shared else None
 
+    def grow(self, size: int) -> None:
+        """Make room, for a flexible array."""
+        more = bytes(max(0, size - len(self.data)))
+        self.data += more
+        if self.claimed is not None:
+            self.claimed += more
+
     def write(self, at: int, data: bytes, path: str, *, claim: bool = True) -> None:
         """Write whole bytes. Without ``claim``, only those that no other value has claimed."""
         end = at + len(data)
-        if end > len(self.data):  # a flexible array, which lies behind all the rest
-            self.data.extend(bytes(end - len(self.data)))
         claimed = self.claimed
         if claimed is None:
             self.data[at:end] = data
             return
-        claimed.extend(bytes(len(self.data) - len(claimed)))
         if any(claimed[at:end]):
             size = end - at
             held = int.from_bytes(claimed[at:end], "little")
@@ -86,7 +90,6 @@ class Node:
     __slots__ = ("python", "size")
     code: str | None = None  # of module struct, for one item of the node's whole size
     flexible = False  # takes whatever data is left
-    leaves = 1  # how much source it takes to read
 
     size: int
     python: Any
@@ -252,11 +255,11 @@ class Blob(Node):
 
     def put(self, sink: Sink, at: int, value: Any, path: str) -> None:
         data = self.bytes_of(value, path)
-        if not self.flexible:
-            if len(data) > self.size:
-                raise ValueError(f"{path}: {len(data)} bytes do not fit into {self.size}")
-            data = data.ljust(self.size, b"\0")
-        sink.write(at, data, path)
+        if self.flexible:
+            sink.grow(at + len(data))
+        elif len(data) > self.size:
+            raise ValueError(f"{path}: {len(data)} bytes do not fit into {self.size}")
+        sink.write(at, data.ljust(self.size, b"\0"), path)
 
 
 class Text(Blob):
@@ -284,12 +287,11 @@ class Text(Blob):
         if b"\0" in data:
             raise ValueError(f"{path}: a NUL within a str would end it; give bytes")
         if self.flexible:
-            sink.write(at, data + b"\0", path)
+            sink.grow(at + len(data) + 1)
         elif len(data) > self.size:
             raise ValueError(f"{path}: {len(data)} bytes do not fit into {self.size}")
-        else:
-            # What follows the NUL was lost when the str was read: another view may have it.
-            sink.write(at, data + b"\0" * (len(data) < self.size), path)
+        # What follows the NUL was lost when the str was read: another view may have it.
+        sink.write(at, data + b"\0" * (self.flexible or len(data) < self.size), path)
 
 
 class Elements(Node):
@@ -314,6 +316,8 @@ class Elements(Node):
             items = list(value)
         except TypeError:
             raise _expected(path, "a sequence", value) from None
+        if self.flexible:
+            sink.grow(at + step * len(items))
         for position, item in enumerate(items):
             put(sink, at + step * position, item, f"{path}[{position}]")
 
@@ -378,7 +382,7 @@ class Composite(Node):
     ``parts`` says which fields make a complete value: all, or of a choice at least one view.
     """
 
-    __slots__ = ("cls", "fields", "flexible", "leaves", "parts", "shared")
+    __slots__ = ("cls", "fields", "flexible", "parts", "shared")
 
     def __init__(
         self, size: int, cls: type[Record], fields: tuple[Field, ...], parts: list[int | Choice]
@@ -389,7 +393,6 @@ class Composite(Node):
         self.fields = fields
         self.parts = parts
         self.flexible = any(field.node.flexible for field in fields)
-        self.leaves = 1 + sum(field.node.leaves for field in fields)
         self.shared = any(isinstance(part, Choice) for part in parts) or any(
             shares_bytes(field.node) for field in fields
         )

@@ -133,6 +133,11 @@ def field_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(fields)
 
 
+def printable(name: str) -> str:
+    """Return ``name`` as one that a class may have: surrogates, of broken UTF-8, are shown."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def make_record(name: str, fields: tuple[str, ...], types: Sequence[Any] = ()) -> type[Record]:
     """Make a class of records; ``types`` are the Python types of the fields."""
     namespace: dict[str, Any] = {
@@ -144,7 +149,7 @@ def make_record(name: str, fields: tuple[str, ...], types: Sequence[Any] = ()) -
     }
     for index, field in enumerate(fields):
         namespace[field] = _tuplegetter(index, f"Field {index} of {name}.")
-    cls = type(name, (Record,), namespace)
+    cls = type(printable(name), (Record,), namespace)
     _records[name, fields] = cls
     return cls
 
@@ -191,7 +196,7 @@ def make_enumeration(name: str, values: Iterable[tuple[str, int]]) -> type[Enume
     cls = _enumerations.get(key)
     if cls is None:
         make: Any = Enumeration  # mypy takes the functional form for a look-up by value
-        cls = _enumerations[key] = make(name, members, module=__name__)
+        cls = _enumerations[key] = make(printable(name), members, module=__name__)
     assert cls is not None
     return cls
 

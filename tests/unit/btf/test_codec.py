@@ -517,11 +517,22 @@ def test_flexible_arrays() -> None:
         assert made.size == 8
         decoded = made.decode(head + rest)
         assert decoded == (7, 1, value)
-        assert made.encode(decoded) == (head + rest).ljust(8, b"\0")
+        assert made.encode(decoded) == head + rest + b"\0" * (value == "")
         assert made.decode(b"..." + head + rest, 3) == decoded
         with pytest.raises(ValueError, match="struct event needs 8 bytes, got 4"):
             made.decode(head[:4])
     assert flexible(U32).decode(head + b"\1\0\0\0\2\0") == (7, 1, (1,))
+
+
+def test_flexible_array_of_structs_with_padding() -> None:
+    made = make(
+        Struct("bits", 4, (Member("x", U32, 0, 5),)),
+        Array(NEXT, U32, 0),
+        struct_of(("n", U32, 0), ("rest", NEXT + 1, 4), size=4),
+    )
+    data = struct.pack("<III", 1, 2, 3)
+    assert made.decode(data) == (1, ((2,), (3,)))
+    assert made.encode(made.decode(data)) == data
 
 
 def test_flexible_array_within_anonymous_members() -> None:
@@ -681,3 +692,50 @@ def test_large_structs_are_read_piece_by_piece() -> None:
     assert made.encode(value) == data
     with pytest.raises(ValueError, match="needs 3200 bytes, got 3199"):
         made.decode(data[:-1])
+
+
+def test_a_refused_type_leaves_no_trace() -> None:
+    types = [
+        struct_of(("x", U32, 0), size=4, name="good"),
+        struct_of(("", NEXT + 2, 0), ("a", NEXT, 0), size=4, name="bad"),
+        struct_of(("b", NEXT + 3, 0), ("good", NEXT, 0), size=4, name="overlaps"),
+        struct_of(("c", U32, 0), size=4, name="inner"),
+    ]
+    btf = Btf.from_types([*BASE, *types])
+    for _ in range(2):
+        with pytest.raises(BtfError, match="overlaps"):
+            codec(btf, NEXT + 1)
+        for type_id in (NEXT, NEXT + 3):
+            assert codec(btf, type_id).decode(b"\1\0\0\0") == (1,)
+
+
+def test_a_struct_is_of_one_class_wherever_it_lies() -> None:
+    point = struct_of(("x", U32, 0), size=4, name="point")
+    pair = struct_of(("first", NEXT, 0), ("second", NEXT, 4), size=8, name="pair")
+    btf = Btf.from_types([*BASE, point, pair])
+    first, second = codec(btf, NEXT + 1).decode(bytes(8))
+    assert type(first) is type(second) is codec(btf, NEXT).python_type
+
+
+def test_a_flexible_struct_within_another_is_flexible_only_at_the_end() -> None:
+    made = make(
+        Array(U8, U32, 0),
+        struct_of(("n", U32, 0), ("rest", NEXT, 4), size=4, name="packet"),
+        struct_of(("one", NEXT + 1, 0), ("two", NEXT + 1, 4), size=8),
+    )
+    value = made.decode(struct.pack("<II", 1, 2) + b"abc")
+    assert value == ((1, b""), (2, b"abc"))
+    assert made.encode(value) == struct.pack("<II", 1, 2) + b"abc"
+    with pytest.raises(ValueError, match=r"event\.one\.rest: 1 bytes do not fit into 0"):
+        made.encode(((1, b"x"), (2, b"")))
+
+
+def test_views_upon_views_are_compiled_once() -> None:
+    types: list[Type] = [struct_of(("x", U32, 0), size=4)]
+    for level in range(16):
+        at = NEXT + level
+        types.append(Union(f"u{level}", 4, (Member("a", at, 0), Member("b", at, 0))))
+    value = make(*types).decode(b"\7\0\0\0")
+    for _ in range(16):
+        value = value.b
+    assert value == (7,)
