@@ -26,8 +26,8 @@ always there; what a file does not have is null or an empty list.
     a number), ``key_size``, ``value_size``, ``max_entries``, ``flags``, ``map_extra``,
     ``numa_node``, ``pinning``, ``key``, ``value`` (C types, or null), ``inner`` (the map that is
     the template of a map of maps, or null), ``values`` (``[[index, name], ...]``), ``record``
-    (for ring and perf buffers that a program sends to: ``type``, ``rule`` as in :mod:`pylibbpf.events`, ``size``,
-    ``fields`` (``[[name, C type], ...]``), ``hint``; else null).
+    (for ring and perf buffers that a program sends to: ``type``, ``rule`` as in
+    :mod:`pylibbpf.events`, ``size``, ``fields`` (``[[name, C type], ...]``), ``hint``; else null).
 ``globals``
     ``name``, ``section``, ``offset``, ``size``, ``type``, ``linkage``, ``value`` (the initial one;
     null where the type is not known, or cannot be, or the variable has over 4096 bytes).
@@ -53,7 +53,7 @@ from pylibbpf.cli.values import show
 from pylibbpf.errors import BtfError, Error
 from pylibbpf.events import RecordType, record_type
 from pylibbpf.isa.calls import OutputCall
-from pylibbpf.loader.link import sending_calls, used
+from pylibbpf.loader.link import Linker, sending_calls
 from pylibbpf.loader.object import read
 from pylibbpf.spec import (
     CoreRelocation,
@@ -70,7 +70,10 @@ from pylibbpf.uapi.sections import attaches_itself
 
 DONE, FAILED = 0, 1
 
+# What an honest object never reaches; the others are kept from filling a disk.
 _LARGEST_VALUE = 4096
+_ALL_VALUES = 1 << 20
+_LONGEST = 512
 _PINNING = {0: None, 1: "by name"}
 
 
@@ -127,6 +130,7 @@ def inspect(path: str, types: dict[str, str] | None = None) -> dict[str, Any]:
         data = file.read()
     spec = read(data)
     calls = [call for call, _, _ in sending_calls(spec)]
+    linker = Linker(spec)
     return {
         "file": path,
         "ok": True,
@@ -134,7 +138,7 @@ def inspect(path: str, types: dict[str, str] | None = None) -> dict[str, Any]:
         "version": spec.version,
         "btf": spec.btf is not None,
         "dwarf": spec.has_dwarf,
-        "programs": [_program(spec, program) for program in spec.programs],
+        "programs": [_program(linker, program) for program in spec.programs],
         "functions": [
             {
                 "name": function.name,
@@ -146,7 +150,7 @@ def inspect(path: str, types: dict[str, str] | None = None) -> dict[str, Any]:
             if not function.program
         ],
         "maps": [_map(spec, some, calls, data, types or {}) for some in spec.maps],
-        "globals": [_global(spec, variable) for variable in spec.globals],
+        "globals": list(_globals(spec)),
         "externs": [
             {
                 "name": extern.name,
@@ -164,9 +168,9 @@ def inspect(path: str, types: dict[str, str] | None = None) -> dict[str, Any]:
     }
 
 
-def _program(spec: ObjectSpec, program: FunctionSpec) -> dict[str, Any]:
+def _program(linker: Linker, program: FunctionSpec) -> dict[str, Any]:
     kind = program_type(program.section)
-    functions = used(spec, program)
+    functions = linker.used(program)
     maps = {
         reference.target
         for function in functions
@@ -255,20 +259,24 @@ def _fields(found: RecordType) -> list[list[str]]:
     return [[member.name, btf.c_name(member.type_id)] for member in struct.members]
 
 
-def _global(spec: ObjectSpec, variable: GlobalSpec) -> dict[str, Any]:
-    return {
-        "name": variable.name,
-        "section": variable.section,
-        "offset": variable.offset,
-        "size": variable.size,
-        "type": _c_name(spec.btf, variable.type_id),
-        "linkage": variable.linkage,
-        "value": to_json(_initial(spec, variable)),
-    }
+def _globals(spec: ObjectSpec) -> Iterator[dict[str, Any]]:
+    left = _ALL_VALUES
+    for variable in spec.globals:
+        shown = variable.size <= min(left, _LARGEST_VALUE)
+        left -= variable.size if shown else 0
+        yield {
+            "name": variable.name,
+            "section": variable.section,
+            "offset": variable.offset,
+            "size": variable.size,
+            "type": _c_name(spec.btf, variable.type_id),
+            "linkage": variable.linkage,
+            "value": to_json(_initial(spec, variable)) if shown else None,
+        }
 
 
 def _initial(spec: ObjectSpec, variable: GlobalSpec) -> Any:
-    if spec.btf is None or variable.type_id is None or variable.size > _LARGEST_VALUE:
+    if spec.btf is None or variable.type_id is None:
         return None
     try:
         return codec(spec.btf, variable.type_id).decode(spec.initial(variable))
@@ -277,7 +285,10 @@ def _initial(spec: ObjectSpec, variable: GlobalSpec) -> Any:
 
 
 def _c_name(btf: Btf | None, type_id: int | None) -> str | None:
-    return btf.c_name(type_id) if btf is not None and type_id is not None else None
+    if btf is None or type_id is None:
+        return None
+    name = btf.c_name(type_id)
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 3]}..."
 
 
 def _core(function: FunctionSpec, relocation: CoreRelocation) -> dict[str, Any]:
@@ -289,9 +300,9 @@ def _core(function: FunctionSpec, relocation: CoreRelocation) -> dict[str, Any]:
         "type": relocation.type_name,
         "access": relocation.access,
         "path": relocation.path,
-        "file": line.file if line is not None else None,
+        "file": line.file[-_LONGEST:] if line is not None else None,
         "line": line.number if line is not None else None,
-        "text": line.text.strip() if line is not None else None,
+        "text": line.text.strip()[:_LONGEST] if line is not None else None,
     }
 
 

@@ -119,9 +119,9 @@ _ALU: dict[int, Callable[[int, int, int], int]] = {
 
 _ENTRY: State = ((None,) * isa.R10 + (("stack", 0),), {})
 
-# Each visit of a block either lowers a register or a slot, or ends: programs settle after few
-# visits per instruction. Code made to be slow is given up on, and all its calls are unknown.
-_VISITS = 40
+# Each visit of a block either lowers a register or a slot, or ends. Real programs settle after at
+# most 3 visits per instruction; code made to be slow is given up on, and all its calls are unknown.
+_VISITS = 10
 
 _FRAME = 512  # MAX_BPF_STACK
 

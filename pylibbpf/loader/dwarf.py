@@ -22,6 +22,7 @@ from pylibbpf.errors import BtfError, ElfError
 from pylibbpf.isa import insn as isa
 from pylibbpf.isa.calls import OUTPUT_HELPERS, OutputCall
 from pylibbpf.isa.insn import Insn
+from pylibbpf.loader.dwarf_lists import Entry, Lists
 from pylibbpf.loader.dwarf_scan import top_level
 from pylibbpf.loader.dwarf_types import (
     TypeBuilder,
@@ -113,6 +114,7 @@ class Variable:
     places: tuple[Place, ...]
 
     def at(self, pc: int) -> Iterator[Place]:
+        """The places that hold at an address; usually one."""
         return (place for place in self.places if place.low <= pc < place.high)
 
 
@@ -147,15 +149,24 @@ _WIDTHS = {1: 8, 2: 8, 3: 4, 4: 4, 10: 4}
 class _Reader:
     def __init__(self, data: bytes) -> None:
         from elftools.dwarf.dwarf_expr import DWARFExprParser
-        from elftools.dwarf.locationlists import LocationParser
         from elftools.elf.elffile import ELFFile
 
         self.deadline = time.monotonic() + _SECONDS
         file = io.BytesIO(_relocated(data))
         self.dwarf: Any = ELFFile(file).get_dwarf_info(relocate_dwarf_sections=False)
-        self.locations: Any = LocationParser(self.dwarf.location_lists())
+        self.locations = self._lists("debug_loc_sec", "debug_loclists_sec", locations=True)
+        self.scopes = self._lists("debug_ranges_sec", "debug_rnglists_sec", locations=False)
         self.expressions: Any = DWARFExprParser(self.dwarf.structs)
         self.builder = TypeBuilder(self.tick)
+
+    def _lists(self, old: str, new: str, *, locations: bool) -> dict[bool, Lists]:
+        """The lists before DWARF 5 and of it, which have sections of their own."""
+        found = {}
+        for recent, name in ((False, old), (True, new)):
+            section = getattr(self.dwarf, name, None)
+            data = section.stream.getvalue() if section is not None else b""
+            found[recent] = Lists(data, locations=locations, tick=self.tick)
+        return found
 
     def tick(self) -> None:
         if time.monotonic() > self.deadline:
@@ -205,7 +216,7 @@ class _Reader:
                 continue
             body = bodies.get(die.offset)
             if body is None:
-                body = bodies[die.offset] = _Body(function, self._variables(die))
+                body = bodies[die.offset] = _Body(function, self._variables(die), self.tick)
             record = _Site(body, insn, call).record()
             if record is None or not same_type(found.setdefault(name, record), record):
                 found[name] = None
@@ -237,6 +248,7 @@ class _Reader:
             self.tick()
             scope, ranges = work.pop()
             for die in scope.iter_children():
+                self.tick()
                 if die.tag in ("DW_TAG_variable", "DW_TAG_formal_parameter"):
                     variable = self._variable(die, ranges)
                     if variable is not None:
@@ -252,24 +264,29 @@ class _Reader:
         type = target_of(die)
         if type is None:
             return None
-        unit = die.cu
-        parsed = self.locations.parse_from_attribute(location, unit["version"], die)
         places = []
-        if not isinstance(parsed, list):
-            place = _place(self.expressions.parse_expr(parsed.loc_expr))
+        if location.form.startswith(("DW_FORM_exprloc", "DW_FORM_block")):
+            place = self._place(bytes(location.value))
             if place is not None:
                 places = [Place(low, high, *place) for low, high in ranges]
-            return Variable(type, tuple(places))
-        base = _low(unit.get_top_DIE())
-        for entry in parsed:
-            if hasattr(entry, "base_address"):
-                base = entry.base_address
-                continue
-            place = _place(self.expressions.parse_expr(entry.loc_expr))
-            if place is not None:
-                start = 0 if entry.is_absolute else base
-                places.append(Place(start + entry.begin_offset, start + entry.end_offset, *place))
+        else:
+            for entry in self._listed(self.locations, location.value, die.cu):
+                place = self._place(entry.expression)
+                if place is not None:
+                    places.append(Place(entry.low, entry.high, *place))
         return Variable(type, tuple(places))
+
+    def _place(self, expression: bytes) -> tuple[str, int] | None:
+        return _place(self.expressions.parse_expr(expression)) if expression else None
+
+    def _listed(self, lists: dict[bool, Lists], offset: int, unit: Any) -> Iterator[Entry]:
+        version = unit["version"]
+        return lists[version >= 5].at(
+            offset,
+            version,
+            _low(unit.get_top_DIE()),
+            lambda index: int(self.dwarf.get_addr(unit, index)),
+        )
 
     def _ranges(self, die: Die) -> list[tuple[int, int]]:
         """The addresses of a scope; empty where it does not say."""
@@ -282,17 +299,8 @@ class _Reader:
         ranges = attributes.get("DW_AT_ranges")
         if ranges is None:
             return []
-        unit = die.cu
-        base = _low(unit.get_top_DIE())
-        found = []
-        listed = self.dwarf.range_lists().get_range_list_at_offset(ranges.value, cu=unit)
-        for entry in listed:
-            if hasattr(entry, "base_address"):
-                base = entry.base_address
-            else:
-                start = 0 if getattr(entry, "is_absolute", False) else base
-                found.append((start + entry.begin_offset, start + entry.end_offset))
-        return found
+        listed = self._listed(self.scopes, ranges.value, die.cu)
+        return [(entry.low, entry.high) for entry in listed]
 
 
 _TAGS = {
@@ -359,7 +367,10 @@ _REACH = 400
 class _Body:
     """A function as both compiler and DWARF see it."""
 
-    def __init__(self, function: FunctionSpec, variables: list[Variable]) -> None:
+    def __init__(
+        self, function: FunctionSpec, variables: list[Variable], tick: Callable[[], None]
+    ) -> None:
+        self.tick = tick
         self.offset = function.offset
         self.insns = isa.decode(function.code)
         self.frame = _frame_size(self.insns)
@@ -420,6 +431,7 @@ class _Site:
     def _pointed(self, states: Iterable[tuple[int, frozenset[int]]]) -> Iterator[Die]:
         """What the variables point to that are in the registers or slots given, at each place."""
         for index, holders in states:
+            self.body.tick()
             pc = self.body.offset + index * isa.INSN_SIZE
             for variable in self.body.variables:
                 for place in variable.at(pc):

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pylibbpf.errors import ElfError
+from pylibbpf.loader.dwarf_lists import uleb128
 
 __all__ = ["top_level"]
 
@@ -84,7 +85,7 @@ def top_level(unit: Any, data: bytes) -> Iterator[tuple[int, str]]:
             code = data[at]
             at += 1
             if code >= 0x80:
-                code, at = _uleb128(data, start)
+                code, at = uleb128(data, start)
             if not code:
                 depth -= 1
                 if depth <= 0:
@@ -124,17 +125,6 @@ def _steps(forms: list[str], wide: int) -> _Steps:
     return tuple(steps)
 
 
-def _uleb128(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80 or shift > 70:
-            return value, at
-
-
 def _skipped(data: bytes, at: int, form: str) -> int:
     if form in _LEB128:
         while data[at] >= 0x80:
@@ -146,7 +136,7 @@ def _skipped(data: bytes, at: int, form: str) -> int:
             raise IndexError
         return end + 1
     if form in _LEB128_BLOCKS:
-        size, at = _uleb128(data, at)
+        size, at = uleb128(data, at)
         return at + size
     if form in _BLOCKS:
         width = _BLOCKS[form]

@@ -16,7 +16,7 @@ from struct import Struct
 from pylibbpf.errors import ElfError
 from pylibbpf.loader.header import parse_header
 
-__all__ = ["Elf", "Relocation", "Section", "Symbol", "text_of"]
+__all__ = ["Elf", "Relocation", "Section", "Symbol"]
 
 SHT_PROGBITS, SHT_SYMTAB, SHT_RELA, SHT_NOBITS, SHT_REL = 1, 2, 4, 8, 9
 SHF_EXECINSTR = 4
@@ -141,11 +141,11 @@ class Elf:
     def _read_sections(self, table: int, entry: int, count: int, names: int) -> list[Section]:
         size = len(self.data)
         raw = list(_SECTION.iter_unpack(self.data[table : table + entry * count]))
-        strings = self._strings(raw[names], "section names")
+        strings = Names(self._strings(raw[names], "section names"))
         sections = []
         in_file = in_memory = 0
         for index, (name, type, flags, _, offset, length, link, info, _, _) in enumerate(raw):
-            said = text_of(strings, name) if type else ""
+            said = strings.at(name) if type else ""
             if type not in (0, SHT_NOBITS) and offset + length > size:
                 raise ElfError(
                     f"truncated: section {said!r} ends at byte {offset + length}, "
@@ -178,15 +178,14 @@ class Elf:
             raise ElfError(f"symbol table {table.name!r} has a broken size")
         if table.link >= len(self.sections):
             raise ElfError(f"symbol names are in section {table.link} of {len(self.sections)}")
-        strings = self.content(self.sections[table.link])
+        strings = Names(self.content(self.sections[table.link]))
         symbols = []
         for name, info, _, section, value, size in _SYMBOL.iter_unpack(self.content(table)):
             if SHN_LORESERVE > section >= len(self.sections):
                 raise ElfError(
-                    f"symbol {text_of(strings, name)!r} lies in section {section} of "
-                    f"{len(self.sections)}"
+                    f"symbol {strings.at(name)!r} lies in section {section} of {len(self.sections)}"
                 )
-            said = text_of(strings, name)
+            said = strings.at(name)
             if info & 0x0F == STT_SECTION and section < len(self.sections):
                 said = self.sections[section].name
             symbols.append(Symbol(said, value, size, info & 0x0F, info >> 4, section))
@@ -198,17 +197,36 @@ class Elf:
 _LARGEST = 1 << 28
 
 
-def text_of(strings: bytes, offset: int) -> str:
-    """Read a NUL-terminated name from a string table; what is no UTF-8 is shown escaped.
+class Names:
+    """A string table. What is no UTF-8 is shown escaped.
 
-    Raises:
-        ElfError: the offset is outside, or the table does not end its last name.
+    Names may overlap, so that a small table can hold endless text; there is a limit to it.
     """
-    if offset >= len(strings):
-        if offset == 0:
-            return ""
-        raise ElfError(f"a name at offset {offset} of a string table of {len(strings)} bytes")
-    end = strings.find(b"\0", offset)
-    if end < 0:
-        raise ElfError("a string table does not end with NUL")
-    return strings[offset:end].decode("utf-8", "backslashreplace")
+
+    def __init__(self, strings: bytes) -> None:
+        self._strings = strings
+        self._known: dict[int, str] = {}
+        self._left = _LARGEST // 4
+
+    def at(self, offset: int) -> str:
+        """Read the name at an offset.
+
+        Raises:
+            ElfError: the offset is outside, or the table does not end its last name.
+        """
+        if offset in self._known:
+            return self._known[offset]
+        if offset >= len(self._strings):
+            if offset == 0:
+                return ""
+            raise ElfError(
+                f"a name at offset {offset} of a string table of {len(self._strings)} bytes"
+            )
+        end = self._strings.find(b"\0", offset)
+        if end < 0:
+            raise ElfError("a string table does not end with NUL")
+        self._left -= end - offset
+        if self._left < 0:
+            raise ElfError("the names of a string table overlap without end")
+        name = self._known[offset] = self._strings[offset:end].decode("utf-8", "backslashreplace")
+        return name

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from pylibbpf.btf.types import Array, Enum, Enum64, Ptr, Union
+from pylibbpf.btf.types import Array, Enum, Enum64, Union
 from pylibbpf.btf.types import Struct as BtfStruct
 from pylibbpf.errors import BtfError
 from pylibbpf.spec import CoreKind, CoreRelocation, Line
@@ -30,6 +30,9 @@ _LINE = Struct("<IIII")
 _RELO = Struct("<IIII")
 
 _CORE_KINDS = tuple(CoreKind)
+
+# libbpf takes no longer paths: BPF_CORE_SPEC_MAX_LEN in relo_core.h.
+_LONGEST = 64
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,7 +60,38 @@ class BtfExt:
         return cls({}, {}, {})
 
 
+class _Texts:
+    """The strings of BTF that are referred to.
+
+    Each is read once, and what all references add up to is limited: whoever writes them out
+    again should not be made to fill a disk.
+    """
+
+    def __init__(self, btf: Btf) -> None:
+        self._btf = btf
+        self._known: dict[int, str] = {}
+        self._names: dict[int, str] = {}
+        self._left = 1 << 27
+
+    def at(self, offset: int) -> str:
+        if offset not in self._known:
+            self._known[offset] = self._counted(self._btf.string(offset))
+        return self._counted(self._known[offset])
+
+    def type(self, type_id: int) -> str:
+        if type_id not in self._names:
+            self._names[type_id] = self._btf.c_name(type_id)
+        return self._counted(self._names[type_id])
+
+    def _counted(self, text: str) -> str:
+        self._left -= len(text)
+        if self._left < 0:
+            raise BtfError("the text that .BTF.ext refers to has no end")
+        return text
+
+
 def _parse(data: bytes, btf: Btf) -> BtfExt:
+    texts = _Texts(btf)
     if len(data) < _HEADER.size:
         raise BtfError(f".BTF.ext is truncated: {len(data)} bytes")
     magic, version, _, header, func, func_size, line, line_size = _HEADER.unpack_from(data)
@@ -67,26 +101,26 @@ def _parse(data: bytes, btf: Btf) -> BtfExt:
     if header >= _HEADER.size + _CORE.size and len(data) >= _HEADER.size + _CORE.size:
         core, core_size = _CORE.unpack_from(data, _HEADER.size)
     functions: dict[str, dict[int, int]] = {}
-    for section, (offset, type_id) in _records(data, header + func, func_size, _FUNC, btf):
+    for section, (offset, type_id) in _records(data, header + func, func_size, _FUNC, texts):
         functions.setdefault(section, {})[offset] = type_id
     lines: dict[str, list[Line]] = {}
     for section, (offset, file, text, where) in _records(
-        data, header + line, line_size, _LINE, btf
+        data, header + line, line_size, _LINE, texts
     ):
         lines.setdefault(section, []).append(
-            Line(offset, btf.string(file), where >> 10, where & 0x3FF, btf.string(text))
+            Line(offset, texts.at(file), where >> 10, where & 0x3FF, texts.at(text))
         )
     relocations: dict[str, list[CoreRelocation]] = {}
     for section, (offset, type_id, access, number) in _records(
-        data, header + core, core_size, _RELO, btf
+        data, header + core, core_size, _RELO, texts
     ):
         if number >= len(_CORE_KINDS):
             raise BtfError(f".BTF.ext has a CO-RE relocation of unknown kind {number}")
         kind = _CORE_KINDS[number]
-        path = btf.string(access)
+        path = texts.at(access)
         relocations.setdefault(section, []).append(
             CoreRelocation(
-                offset, kind, type_id, btf.c_name(type_id), path, _path(btf, kind, type_id, path)
+                offset, kind, type_id, texts.type(type_id), path, _path(btf, kind, type_id, path)
             )
         )
     for some in lines.values():
@@ -95,7 +129,7 @@ def _parse(data: bytes, btf: Btf) -> BtfExt:
 
 
 def _records(
-    data: bytes, start: int, size: int, layout: Struct, btf: Btf
+    data: bytes, start: int, size: int, layout: Struct, texts: _Texts
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Walk one of the three tables: a record size, then per section a head and its records."""
     if not size:
@@ -114,7 +148,7 @@ def _records(
         at += _SECTION.size
         if at + step * count > end:
             raise BtfError(f".BTF.ext is truncated: {count} records of {step} bytes do not fit")
-        section = btf.string(name)
+        section = texts.at(name)
         for position in range(at, at + step * count, step):
             yield section, layout.unpack_from(data, position)
         at += step * count
@@ -123,7 +157,7 @@ def _records(
 def _path(btf: Btf, kind: CoreKind, type_id: int, access: str) -> str:
     """Spell an access string in C; "" where it makes no sense, since only people read this."""
     try:
-        steps = [int(step) for step in access.split(":")]
+        steps = [int(step) for step in access.split(":", _LONGEST)]
     except ValueError:
         return ""
     if kind.of_enum:
@@ -146,8 +180,6 @@ def _path(btf: Btf, kind: CoreKind, type_id: int, access: str) -> str:
         elif isinstance(current, Array):
             text += f"[{step}]"
             current = btf.strip(current.type_id)
-        elif isinstance(current, Ptr):
-            return ""
         else:
             return ""
     return text

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from bisect import bisect_right
-from collections.abc import Iterable
 
 from pylibbpf.isa import insn as isa
 from pylibbpf.isa.calls import OutputCall, output_calls
 from pylibbpf.isa.insn import Insn
 from pylibbpf.spec import FunctionSpec, ObjectSpec, Reference, ReferenceKind
 
-__all__ = ["Linked", "link", "sending_calls", "used"]
+__all__ = ["Linked", "Linker", "sending_calls"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,43 +40,47 @@ class Linked:
         }
 
 
-def used(spec: ObjectSpec, program: FunctionSpec) -> list[FunctionSpec]:
-    """List a program and the functions that it uses, directly or not, in the order of linking."""
-    by_place = {_place(f): f for f in spec.functions}
-    seen = {_place(program)}
-    found = [program]
-    for function in found:
-        for reference in function.references:
-            place = (reference.section, reference.offset)
-            if reference.kind is ReferenceKind.FUNCTION and place not in seen:
-                seen.add(place)
-                if place in by_place:
-                    found.append(by_place[place])
-    return found
+class Linker:
+    """Knows the functions of an object by place, to link any of its programs."""
 
+    def __init__(self, spec: ObjectSpec) -> None:
+        self._by_place = {_place(f): f for f in spec.functions}
 
-def link(spec: ObjectSpec, program: FunctionSpec) -> Linked:
-    """Link a program as libbpf's bpf_object__relocate_calls does: each function once."""
-    parts: list[tuple[int, FunctionSpec]] = []
-    starts: dict[tuple[str, int], int] = {}
-    insns: list[Insn] = []
-    references: dict[int, Reference] = {}
-    for function in used(spec, program):
-        base = starts[_place(function)] = len(insns)
-        parts.append((base, function))
-        insns += isa.decode(function.code)
-        for reference in function.references:
-            at = base + reference.insn
-            references[at] = dataclasses.replace(reference, insn=at)
-    for at, reference in list(references.items()):
-        if reference.kind is ReferenceKind.FUNCTION:
-            start = starts.get((reference.section, reference.offset))
-            old = insns[at]
-            if start is not None and old.code in (isa.CALL_CODE, isa.LD_IMM64):
-                kind = isa.PSEUDO_CALL if old.code == isa.CALL_CODE else isa.PSEUDO_FUNC
-                insns[at] = Insn(old.code, old.dst, kind, old.off, start - at - 1)
-                del references[at]
-    return Linked(tuple(insns), tuple(parts), references)
+    def used(self, program: FunctionSpec) -> list[FunctionSpec]:
+        """List a program and the functions that it uses, directly or not, in order of linking."""
+        seen = {_place(program)}
+        found = [program]
+        for function in found:
+            for reference in function.references:
+                place = (reference.section, reference.offset)
+                if reference.kind is ReferenceKind.FUNCTION and place not in seen:
+                    seen.add(place)
+                    if place in self._by_place:
+                        found.append(self._by_place[place])
+        return found
+
+    def link(self, program: FunctionSpec) -> Linked:
+        """Link a program as libbpf's bpf_object__relocate_calls does: each function once."""
+        parts: list[tuple[int, FunctionSpec]] = []
+        starts: dict[tuple[str, int], int] = {}
+        insns: list[Insn] = []
+        references: dict[int, Reference] = {}
+        for function in self.used(program):
+            base = starts[_place(function)] = len(insns)
+            parts.append((base, function))
+            insns += isa.decode(function.code)
+            for reference in function.references:
+                at = base + reference.insn
+                references[at] = dataclasses.replace(reference, insn=at)
+        for at, reference in list(references.items()):
+            if reference.kind is ReferenceKind.FUNCTION:
+                start = starts.get((reference.section, reference.offset))
+                old = insns[at]
+                if start is not None and old.code in (isa.CALL_CODE, isa.LD_IMM64):
+                    kind = isa.PSEUDO_CALL if old.code == isa.CALL_CODE else isa.PSEUDO_FUNC
+                    insns[at] = Insn(old.code, old.dst, kind, old.off, start - at - 1)
+                    del references[at]
+        return Linked(tuple(insns), tuple(parts), references)
 
 
 def _place(function: FunctionSpec) -> tuple[str, int]:
@@ -85,31 +88,30 @@ def _place(function: FunctionSpec) -> tuple[str, int]:
 
 
 # Programs that share functions are looked at with each: of a file made for it, that could be the
-# square of its size. The largest real objects have a tenth of this.
-_LIMIT = 1_000_000
+# square of its size. The largest real object seen has a fifth of this.
+_LIMIT = 400_000
 
 
-def sending_calls(
-    spec: ObjectSpec, programs: Iterable[FunctionSpec] | None = None
-) -> list[tuple[OutputCall, FunctionSpec, int]]:
+def sending_calls(spec: ObjectSpec) -> list[tuple[OutputCall, FunctionSpec, int]]:
     """List the calls that send records, of all programs, each once.
 
     With each come the function it stands in and its instruction number there. A function that
     several programs share is listed once per finding, so that programs that pass it different
-    maps or sizes are all heard.
+    maps or sizes are all heard. So are functions that no program uses.
     """
+    linker = Linker(spec)
     found: dict[tuple[object, ...], tuple[OutputCall, FunctionSpec, int]] = {}
     work = 0
-    chosen = list(programs if programs is not None else spec.programs)
     reached: set[tuple[str, int]] = set()
-    for program in [*chosen, *(f for f in spec.functions if programs is None and not f.program)]:
+    for program in (*spec.programs, *(f for f in spec.functions if not f.program)):
         if not program.program and _place(program) in reached:
             continue
-        linked = link(spec, program)
-        reached.update(_place(function) for _, function in linked.parts)
-        work += len(linked.insns)
+        functions = linker.used(program)
+        reached.update(map(_place, functions))
+        work += sum(function.insn_count for function in functions)
         if work > _LIMIT:
             return []
+        linked = linker.link(program)
         for call in output_calls(linked.insns, linked.maps()):
             where = linked.origin(call.insn_index)
             if where is None:

@@ -103,13 +103,15 @@ def btf_maps(elf: Elf, btf: Btf | None) -> Iterator[tuple[MapSpec, Section, int]
         )
     filled = sorted(elf.relocations(section), key=lambda relocation: relocation.offset)
     content = elf.content(section)
+    known: dict[tuple[int, bytes], MapSpec] = {}
     for var, offset in variables(btf, section.name):
         symbol = symbol_of(elf, section, var.name)
         at = symbol.value if symbol is not None else offset
         size = btf.sizeof(var.type_id)
-        spec = _definition(
-            btf, var.name, section.name, var.type_id, content[at : at + size], inner=False
-        )
+        key = (var.type_id, content[at : at + size])
+        if key not in known:
+            known[key] = _definition(btf, var.name, section.name, *key, inner=False)
+        spec = dataclasses.replace(known[key], name=var.name)
         member = _values_member(btf, var.type_id)
         if member is not None:
             start = at + member.bit_offset // 8
@@ -120,12 +122,8 @@ def btf_maps(elf: Elf, btf: Btf | None) -> Iterator[tuple[MapSpec, Section, int]
                 for relocation in filled
                 if start <= relocation.offset < end
             )
-            spec = _with_values(spec, values)
+            spec = dataclasses.replace(spec, values=values)
         yield spec, section, at
-
-
-def _with_values(spec: MapSpec, values: tuple[tuple[int, str], ...]) -> MapSpec:
-    return dataclasses.replace(spec, values=values)
 
 
 def _values_member(btf: Btf, type_id: int) -> Member | None:
@@ -325,11 +323,15 @@ def global_variables(elf: Elf, btf: Btf | None, section: Section) -> Iterator[Gl
         ElfError: a variable lies outside its section.
     """
     known = set()
+    total = 0
     for var, offset in variables(btf, section.name) if btf is not None else ():
         symbol = symbol_of(elf, section, var.name)
         at = symbol.value if symbol is not None else offset
         size = btf.sizeof(var.type_id) if btf is not None else 0
         known.add(var.name)
+        total += size
+        if total > 2 * section.size:
+            raise ElfError(f"the variables of {section.name!r} overlap")
         yield _inside(
             section,
             GlobalSpec(var.name, section.name, at, size, var.type_id, linkage(var.linkage)),

@@ -48,7 +48,7 @@ __all__ = ["read", "source_line"]
 _SUBPROGRAMS = ".text"
 
 # More maps or functions than this are no object but an attempt to keep us busy.
-_MOST, _MOST_MAPS = 4096, 1024
+_MOST, _MOST_MAPS = 2048, 1024
 
 _Entry = TypeVar("_Entry", Reference, Line, CoreRelocation)
 
@@ -72,14 +72,14 @@ def source_line(
     ``insn`` counts like the verifier does: past the program's own end come the functions that
     were linked to it. None where the object does not tell.
     """
-    from pylibbpf.loader.link import link
+    from pylibbpf.loader.link import Linker
 
     spec = source if isinstance(source, ObjectSpec) else read(source)
     function = spec.function(program)
     if function is None or insn < 0:
         return None
     if insn >= function.insn_count:
-        where = link(spec, function).origin(insn)
+        where = Linker(spec).link(function).origin(insn)
         if where is None:
             return None
         function, insn = where
@@ -109,6 +109,7 @@ class _Reader:
         self.map_at: dict[tuple[int, int], str] = {}
         self.functions: dict[int, list[Symbol]] = {}
         self.starts: dict[int, list[int]] = {}
+        self.count = 0
 
     def read(self) -> ObjectSpec:
         elf, btf = self.elf, self.btf
@@ -158,13 +159,16 @@ class _Reader:
             definitions.struct_ops_maps(elf, btf),
         ):
             for spec, section, offset in source:
-                self.maps.append(spec)
+                self._add_map(spec)
                 self.map_at[section.index, offset] = spec.name
-                if len(self.maps) > _MOST_MAPS:
-                    raise ElfError(f"the object defines more than {_MOST_MAPS} maps")
         for spec, data, section in definitions.data_maps(elf):
-            self.maps.append(spec)
+            self._add_map(spec)
             self.data[section.index] = data
+
+    def _add_map(self, spec: MapSpec) -> None:
+        if len(self.maps) >= _MOST_MAPS:
+            raise ElfError(f"the object defines more than {_MOST_MAPS} maps")
+        self.maps.append(spec)
 
     def _find_functions(self, section: Section) -> None:
         """Find where the functions of a section of code start.
@@ -201,7 +205,8 @@ class _Reader:
                 )
             complete.append(dataclasses.replace(symbol, size=size))
         self.functions[section.index] = complete
-        if sum(map(len, self.functions.values())) > _MOST:
+        self.count += len(complete)
+        if self.count > _MOST:
             raise ElfError(f"the object defines more than {_MOST} functions")
         self.starts[section.index] = [symbol.value for symbol in complete]
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from pylibbpf.isa import insn as isa
-from pylibbpf.loader.link import link, sending_calls
+from pylibbpf.loader.link import Linker, sending_calls
 from pylibbpf.loader.object import read, source_line
 from pylibbpf.spec import (
     CoreKind,
@@ -122,7 +122,7 @@ def test_linking_and_lines_behind_the_program(records: bytes) -> None:
     program, callee = function(spec, "by_argument"), function(spec, "forward")
     assert program.program
     assert not callee.program
-    linked = link(spec, program)
+    linked = Linker(spec).link(program)
     assert [part.name for _, part in linked.parts] == ["by_argument", "forward"]
     assert len(linked.insns) == program.insn_count + callee.insn_count
     (at,) = [n for n, i in enumerate(linked.insns) if i.code == isa.CALL_CODE and i.src == 1]
