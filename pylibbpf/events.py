@@ -383,4 +383,9 @@ def _of_size(btf: Btf, size: int) -> list[int]:
         shown
         for target, shown in named.items()
         if target not in maps and btf.sizeof(target) == size
+        if not btf.type(shown).name.startswith(_OF_THE_KERNEL)
     ]
+
+
+# Contexts of programs and what libbpf's headers bring along: nobody's records.
+_OF_THE_KERNEL = ("bpf_", "__bpf_", "__sk_buff", "pt_regs", "trace_event_raw_", "xdp_md")

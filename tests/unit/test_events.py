@@ -123,6 +123,7 @@ def test_a_typedef_names_a_struct_without_a_name() -> None:
         ((INT, EVENT), [("ring", 8), ("ring", None)], "records of 8 bytes and of varying size"),
         ((INT, EVENT), [("ring", 8), (None, 8)], "records of 8 bytes"),
         ((INT, EVENT), [("else", 8)], "no call that sends to it"),
+        ((INT, Struct("bpf_dynptr", 8, EVENT.members)), [("ring", 8)], "no struct"),
         ((INT, Union("event", 8, EVENT.members)), [("ring", 8)], "no struct"),
     ],
 )
