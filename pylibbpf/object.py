@@ -58,7 +58,7 @@ def open_object(
         ElfError: not an ELF object for BPF of this machine's byte order, or damaged.
         BtfError: type information that is needed is missing or damaged.
         NotSupportedError: no such engine, or no libbpf for it.
-        OSError: the file cannot be read.
+        OSError: the file, or ``btf_custom_path``, cannot be read.
     """
     if isinstance(source, str | os.PathLike):
         path = os.fspath(source)
@@ -75,6 +75,9 @@ def open_object(
     else:
         raise TypeError(f"an object is a path, bytes or a binary file, not {type(source).__name__}")
     check_header(data, label)
+    if btf_custom_path is not None:
+        with open(btf_custom_path, "rb"):  # libbpf would name no file, and only at load
+            pass
     return Object(
         data,
         name or label.split(".")[0] or "object",

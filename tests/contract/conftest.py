@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import shutil
 import struct
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -49,6 +51,14 @@ def load_test_object(
         return obj
 
     return load_one
+
+
+@pytest.fixture
+def pins() -> Iterator[str]:
+    """A folder for pins, in a bpffs that only the tests see (or the host's, if it has one)."""
+    folder = tempfile.mkdtemp(prefix="pylibbpf-", dir="/sys/fs/bpf")
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

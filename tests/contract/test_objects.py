@@ -59,6 +59,35 @@ def test_edit_before_load(open_test_object):
         obj.load()
 
 
+def test_pinned_map_is_found_again(open_test_object, pins):
+    path = f"{pins}/counts"
+    first = open_test_object("maps")
+    first.maps["hash"].pin_path = path
+    assert first.maps["hash"].pin_path == path
+    first.load()
+    first.map("hash")[1] = 11
+    first.close()
+    second = open_test_object("maps")
+    second.maps["hash"].pin_path = path
+    second.load()
+    assert second.map("hash")[1] == 11
+
+
+def test_relocation_against_a_given_btf(open_test_object):
+    obj = open_test_object("core", btf_custom_path="/sys/kernel/btf/vmlinux")
+    obj.load()
+    with pytest.raises(FileNotFoundError, match=r"nothing\.btf"):
+        open_test_object("core", btf_custom_path="/nothing.btf")
+
+
+def test_what_libbpf_says_goes_to_logging(open_test_object, caplog, capfd):
+    caplog.set_level("DEBUG", logger="pylibbpf")
+    open_test_object("maps").load()
+    said = [record.getMessage() for record in caplog.records if record.name == "pylibbpf"]
+    assert any("created successfully" in message for message in said)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_program_type_can_be_changed(open_test_object):
     obj = open_test_object("testrun")
     program = obj.programs["length"]

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 WARN, INFO, DEBUG = 0, 1, 2
 
+# libbpf tells the reason first, and then on each level that something failed.
+_SUMMARIES = ("failed to load", "failed to perform CO-RE relocations")
+
 
 class Capture:
     """Context manager around calls into libbpf; ``messages`` is filled when it is left."""
@@ -53,7 +56,7 @@ class Capture:
         """The last warning that is not a mere "failed to load": the nearest thing to a reason."""
         for level, text in reversed(self.messages):
             reason = text.strip().removeprefix("libbpf: ")
-            if level == WARN and "failed to load" not in reason:
+            if level == WARN and not any(each in reason for each in _SUMMARIES):
                 return reason
         return None
 
