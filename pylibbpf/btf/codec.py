@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     Buffer = Any
 
     class Decode(Protocol):
-        def __call__(self, data: Buffer, offset: int = 0, /) -> Any: ...
+        def __call__(self, data: Buffer, offset: int = 0) -> Any: ...
 
     Encode = Callable[[Any], bytes]
     Decoders = dict[Node, Decode]
@@ -238,8 +238,7 @@ def _compile_decode(node: Node, short: Callable[[Buffer, int], Any], decoders: D
     source.bind("error", struct.error)
     source.names["short"] = short
     decode: Decode = source.function(
-        "data, at=0",
-        ["try:", f"    {check}", "except error:", "    return short(data, at)", *rest],
+        ["try:", f"    {check}", "except error:", "    return short(data, offset)", *rest],
         value,
     )
     return decode
@@ -258,11 +257,11 @@ def _decoder(node: Node, decoders: Decoders) -> Decode:
     if isinstance(node, Elements):
         value = _elements(node, source, lines)
     elif isinstance(node, Blob) and node.flexible:
-        value = node.read("bytes(data[at:])", source.bind)
+        value = node.read("bytes(data[offset:])", source.bind)
     else:
         value = source.value(node, 0, 0)
         lines = source.unpack(node.size, check=False)
-    decode: Decode = source.function("data, at=0", lines, value)
+    decode: Decode = source.function(lines, value)
     decoders[node] = decode
     return decode
 
@@ -271,24 +270,25 @@ def _elements(node: Elements, source: _Reader, lines: list[str]) -> str:
     """Return the expression of an array's value; append to ``lines`` what goes before it."""
     element, step = node.element, node.element.size
     if node.count is None:
-        lines.append(f"count = max(0, len(data) - at) // {step}")
+        lines.append(f"count = max(0, len(data) - offset) // {step}")
     count = "count" if node.count is None else str(node.count)
     if isinstance(element, (Number, Real)) and element.read("raw", source.bind) == "raw":
         if node.count is None:
             source.bind("unpack_from", struct.unpack_from)
-            return f'unpack_from(f"<{{count}}{element.code}", data, at)'
+            return f'unpack_from(f"<{{count}}{element.code}", data, offset)'
         unpack = source.bind("unpack", struct.Struct(f"<{count}{element.code}").unpack_from)
-        return f"{unpack}(data, at)"
+        return f"{unpack}(data, offset)"
     one = source.bind("one", _decoder(element, source.decoders))
     if not step:
-        return f"({one}(data, at),) * {count}"
-    return f"tuple([{one}(data, i) for i in range(at, at + {step} * {count}, {step})])"
+        return f"({one}(data, offset),) * {count}"
+    return f"tuple([{one}(data, i) for i in range(offset, offset + {step} * {count}, {step})])"
 
 
 class _Source:
     """A function that is being written, and the objects its source names."""
 
     __slots__ = ("_count", "names")
+    arguments = ""
 
     def __init__(self) -> None:
         self.names: dict[str, object] = {"new": tuple.__new__}
@@ -306,10 +306,10 @@ class _Source:
         self._count += 1
         return f"v{self._count}"
 
-    def function(self, arguments: str, lines: Iterable[str], value: str) -> Any:
+    def function(self, lines: Iterable[str], value: str) -> Any:
         """Compile. Nothing of the BTF is in the source: neither names nor strings."""
         body = "\n".join([f"    {line}" for line in (*lines, f"return {value}")])
-        exec(f"def function({arguments}):\n{body}\n", self.names)  # noqa: S102
+        exec(f"def function({self.arguments}):\n{body}\n", self.names)  # noqa: S102
         return self.names.pop("function")
 
 
@@ -317,6 +317,7 @@ class _Reader(_Source):
     """Collects what is to be unpacked while the expression of the value is built."""
 
     __slots__ = ("_fields", "_slots", "_wide", "decoders")
+    arguments = "data, offset=0"
 
     def __init__(self, decoders: Decoders) -> None:
         super().__init__()
@@ -335,7 +336,7 @@ class _Reader(_Source):
         elif node.code is not None:
             return node.read(self._slot(at, node.size, node.code), self.bind)
         decode = self.bind("decode", _decoder(node, self.decoders))
-        return f"{decode}(data, at + {at})" if at else f"{decode}(data, at)"
+        return f"{decode}(data, offset + {at})" if at else f"{decode}(data, offset)"
 
     def _composite(self, node: Composite, at: int, depth: int) -> str:
         units = self._units(node, at)
@@ -356,24 +357,29 @@ class _Reader(_Source):
         """
         bits = sorted((f.bit, _end(f)) for f in node.fields if isinstance(f.node, Bits))
         others = sorted(f.offset for f in node.fields if not isinstance(f.node, Bits))
-        groups: list[tuple[int, int, list[int]]] = []  # first byte, end, first bits of fields
+        firsts: list[int] = []  # of each group, its first byte
+        ends: list[int] = []
+        members: list[list[int]] = []  # first bits of its fields
         for bit, end in bits:
             start = bit // 8
-            if groups:
-                first, reached, members = groups[-1]
-                reached = max(reached, end)
-                if start <= groups[-1][1] and reached - first <= 8:
-                    groups[-1] = (first, reached, [*members, bit])
-                    continue
-            groups.append((start, end, [bit]))
+            reached = max(end, ends[-1]) if ends else 0
+            if ends and start <= ends[-1] and reached - firsts[-1] <= 8:
+                ends[-1] = reached
+                members[-1].append(bit)
+            else:
+                firsts.append(start)
+                ends.append(end)
+                members.append([bit])
         units: dict[int, tuple[int, str]] = {}
-        for position, (start, end, members) in enumerate(groups):
+        behind = 0
+        for position, (start, end) in enumerate(zip(firsts, ends, strict=True)):
             size = end - start
             # A power of two is read as it is: take padding along where that makes one.
-            limit = node.size
-            if position + 1 < len(groups):
-                limit = groups[position + 1][0]
-            limit = min([limit, *(other for other in others if other >= end)])
+            while behind < len(others) and others[behind] < end:
+                behind += 1
+            limit = min(
+                [node.size, *others[behind : behind + 1], *firsts[position + 1 : position + 2]]
+            )
             whole = 1 << (size - 1).bit_length()
             if whole <= 8 and start + whole <= limit:
                 size = whole
@@ -382,7 +388,7 @@ class _Reader(_Source):
             else:
                 unit = self._slot(at + start, size, f"{size}s")
                 self._wide.append(unit)
-            for bit in members:
+            for bit in members[position]:
                 units[bit] = (8 * start, unit)
         return units
 
@@ -414,7 +420,7 @@ class _Reader(_Source):
         lines = []
         for start, _, code, variables in lanes:
             unpack = self.bind("unpack", struct.Struct(code).unpack_from)
-            call = f"{unpack}(data, at + {start})" if start else f"{unpack}(data, at)"
+            call = f"{unpack}(data, offset + {start})" if start else f"{unpack}(data, offset)"
             lines.append(f"{', '.join(variables)}, = {call}" if variables else call)
         if self._wide:
             wide = self.bind("from_bytes", int.from_bytes)
@@ -432,7 +438,8 @@ def _compile_encode(node: Node, slow: Encode) -> Encode:
     know, wrong values included, goes to ``slow``.
     """
     source = _Writer()
-    if not source.add(node, 0, "value", 0):
+    source.lines.append("item = value")
+    if not source.add(node, 0, "item", 0):
         return slow
     source.pad(node.size)
     source.bind("slow", slow)
@@ -441,7 +448,7 @@ def _compile_encode(node: Node, slow: Encode) -> Encode:
     lines = ["try:", *(f"    {line}" for line in source.lines)]
     lines += [f"    return pack({', '.join(source.items)})"]
     lines += ["except (error, TypeError, ValueError, OverflowError, KeyError):", "    pass"]
-    encode: Encode = source.function("value", lines, "slow(value)")
+    encode: Encode = source.function(lines, "slow(value)")
     return encode
 
 
@@ -449,6 +456,7 @@ class _Writer(_Source):
     """Collects the items of one call of ``pack``, and the lines that take the value apart."""
 
     __slots__ = ("_at", "_fields", "format", "items", "lines")
+    arguments = "value"
 
     def __init__(self) -> None:
         super().__init__()

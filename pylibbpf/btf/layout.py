@@ -95,7 +95,7 @@ class Layout:
         resolved = btf.resolve(type_id)
         found = btf.type(resolved)
         if isinstance(found, Var):
-            return self._node(found.type_id, tail, name, outer)
+            return self._node(found.type_id, tail, name, self._within(resolved, outer))
         # An anonymous type is shown under the name by which it was met first.
         key = resolved, tail
         node = self._nodes.get(key)

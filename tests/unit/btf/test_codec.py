@@ -377,6 +377,7 @@ def test_arrays() -> None:
     assert value.points[1].y == 3
     assert value.enums[0].name == "A"
     assert made.encode(value) == data
+    assert made.decode(data=b"." + data, offset=1) == value
     assert made.python_type.__annotations__["grid"] == tuple[tuple[int, ...], ...]
     with pytest.raises(ValueError, match=r"event\.grid\[1\]: expected 3 elements, got 2"):
         made.encode(value._replace(grid=((1, 2, 3), (4, 5))))
@@ -395,6 +396,11 @@ def test_an_array_is_a_type_of_its_own() -> None:
     text = make(Array(CHAR, U32, 4))
     assert (text.decode(b"ab\0c"), text.python_type) == ("ab", str)
     assert text.encode("ab") == b"ab\0\0"
+    for _ in range(2):  # at first by the slow way
+        with pytest.raises(ValueError, match=r"char\[4\]: a NUL within"):
+            text.encode("a\0b")
+        with pytest.raises(ValueError, match=r"char\[4\]: 5 bytes"):
+            text.encode("abcde")
     raw = make(Array(U8, U32, 4))
     assert (raw.decode(b"ab\0c"), raw.python_type) == (b"ab\0c", bytes)
 
@@ -638,6 +644,12 @@ def test_made_once() -> None:
         ),
         ([Int("none", 0, 0)], "has no value"),
         ([Typedef("t", NEXT)], "without an end"),
+        ([Typedef("t", NEXT + 1), Var("v", NEXT)], "has no end"),
+        ([Array(NEXT + 1, U32, 1), Var("v", NEXT)], "has no end"),
+        (
+            [Struct("s", 4, (Member("a", NEXT + 1, 0),)), Var("v", NEXT + 1)],
+            "contains itself|no end",
+        ),
     ],
 )
 def test_what_no_compiler_lays_out_is_refused(types: list[Type], message: str) -> None:
