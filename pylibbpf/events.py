@@ -122,7 +122,7 @@ def record_type(
 
 
 def find_type(btf: Btf, text: str) -> int | None:
-    """Find a type by its name as C writes it; the newest of several definitions is not guessed.
+    """Find a type by its name as C writes it; the first, where there are several.
 
     ``"struct event"``, ``"union u"``, ``"enum e"`` name that kind; a bare word names a typedef,
     a struct, a union, an enum or a basic type, in this order.

@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import io
-import time
 from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,9 +24,11 @@ from pylibbpf.isa.insn import Insn
 from pylibbpf.loader.dwarf_lists import Entry, Lists
 from pylibbpf.loader.dwarf_scan import top_level
 from pylibbpf.loader.dwarf_types import (
+    DIE_STEPS,
     TypeBuilder,
     attribute,
     byte_size,
+    is_open_ended,
     same_type,
     stripped,
     target_of,
@@ -45,8 +46,9 @@ __all__ = ["named_type", "record_types"]
 # pyelftools has no types of its own to check against.
 Die = Any
 
-# A damaged file must not keep anybody waiting. DWARF of a large tool takes under two seconds.
-_SECONDS = 4.0
+# A damaged file must not keep anybody waiting. A step takes one or two microseconds; the largest
+# real object seen took 60,000.
+_STEPS = 1_000_000
 
 _T = TypeVar("_T")
 
@@ -67,7 +69,8 @@ def record_types(data: bytes) -> dict[str, tuple[Btf, int]]:
 def _outcome(data: bytes) -> dict[str, tuple[Btf, int]] | ElfError | BtfError:
     """All maps of an object are asked for one after the other; damage must cost its time once."""
     try:
-        calls = sending_calls(read(data))
+        spec = read(data)
+        calls = sending_calls(spec) if spec.has_dwarf else []
         return _guarded(lambda: _Reader(data).record_types(calls)) if calls else {}
     except (ElfError, BtfError) as error:
         return error
@@ -79,6 +82,8 @@ def named_type(data: bytes, text: str) -> tuple[Btf, int] | None:
     Raises:
         ElfError, BtfError: the object's DWARF is damaged.
     """
+    if not any(section.name == ".debug_info" for section in Elf(data).sections):
+        return None
     return _guarded(lambda: _Reader(data).named_type(text))
 
 
@@ -95,9 +100,10 @@ def _guarded(work: Callable[[], _T]) -> _T:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
-    """Where a variable is: ``reg`` n, ``frame`` n bytes above the frame's end, ``stack`` r10 + n.
+    """Where a variable is from byte ``low`` of its section to before byte ``high``.
 
-    It holds from byte ``low`` of the section to before ``high``.
+    ``kind`` is "reg" for register n, "stack" for r10 + n, "frame" for n bytes above the lowest
+    byte of the frame.
     """
 
     low: int
@@ -151,7 +157,7 @@ class _Reader:
         from elftools.dwarf.dwarf_expr import DWARFExprParser
         from elftools.elf.elffile import ELFFile
 
-        self.deadline = time.monotonic() + _SECONDS
+        self.left = _STEPS
         file = io.BytesIO(_relocated(data))
         self.dwarf: Any = ELFFile(file).get_dwarf_info(relocate_dwarf_sections=False)
         self.locations = self._lists("debug_loc_sec", "debug_loclists_sec", locations=True)
@@ -168,9 +174,11 @@ class _Reader:
             found[recent] = Lists(data, locations=locations, tick=self.tick)
         return found
 
-    def tick(self) -> None:
-        if time.monotonic() > self.deadline:
-            raise ElfError(f"the DWARF of the object takes over {_SECONDS:.0f} s to read")
+    def tick(self, steps: int = 1) -> None:
+        """Pay for work; counted in steps and not in time, so that slow machines agree."""
+        self.left -= steps
+        if self.left < 0:
+            raise ElfError("the DWARF of the object has no end")
 
     def top_level(self, tags: Container[str]) -> Iterator[Die]:
         """The entries of these kinds that are not inside others."""
@@ -179,6 +187,7 @@ class _Reader:
             for offset, tag in top_level(unit, data):
                 self.tick()
                 if tag in tags:
+                    self.tick(DIE_STEPS)
                     yield unit.get_DIE_from_refaddr(offset)
 
     def named_type(self, text: str) -> tuple[Btf, int] | None:
@@ -225,8 +234,9 @@ class _Reader:
         return {name: (btf, type_id) for name, type_id in decided.items()}
 
     def _functions(self, wanted: set[tuple[str, int]]) -> dict[tuple[str, int], Die]:
-        """Find functions by name and address: each section starts at 0, so the address alone
-        does not tell them apart.
+        """Find functions by name and address.
+
+        Each section starts at 0, so that the address alone does not tell them apart.
         """
         found = {}
         for die in self.top_level(("DW_TAG_subprogram",)):
@@ -245,10 +255,9 @@ class _Reader:
         variables = []
         work = [(function, self._ranges(function))]
         while work:
-            self.tick()
             scope, ranges = work.pop()
             for die in scope.iter_children():
-                self.tick()
+                self.tick(DIE_STEPS)
                 if die.tag in ("DW_TAG_variable", "DW_TAG_formal_parameter"):
                     variable = self._variable(die, ranges)
                     if variable is not None:
@@ -368,7 +377,7 @@ class _Body:
     """A function as both compiler and DWARF see it."""
 
     def __init__(
-        self, function: FunctionSpec, variables: list[Variable], tick: Callable[[], None]
+        self, function: FunctionSpec, variables: list[Variable], tick: Callable[[int], None]
     ) -> None:
         self.tick = tick
         self.offset = function.offset
@@ -400,15 +409,15 @@ class _Site:
         fitting: list[Die] = []
         size = self.call.size
         for die in candidates:
+            self.body.tick(DIE_STEPS)
             length = byte_size(die)
             if length is None or (length == 1 and size != 1):
                 continue  # void * or char *: bytes of anything
             if not any(same_type(die, other) for other in fitting):
                 fitting.append(die)
         if size is not None:
-            # With more bytes than the struct has, something of its own length follows it.
             fitting = [die for die in fitting if byte_size(die) == size] or [
-                die for die in fitting if (byte_size(die) or size) < size
+                die for die in fitting if (byte_size(die) or 0) < size and is_open_ended(die)
             ]
         return fitting[0] if len(fitting) == 1 else None
 
@@ -416,7 +425,9 @@ class _Site:
         pc = self.body.offset + self.index * isa.INSN_SIZE
         for variable in self.body.variables:
             if any(self._stack_offset(place) == offset for place in variable.at(pc)):
-                yield stripped(variable.type, typedefs=False)
+                type = stripped(variable.type, typedefs=False)
+                if type is not None:
+                    yield type
 
     def _stack_offset(self, place: Place) -> int | None:
         """Where a place in the frame is, counted from r10.
@@ -431,7 +442,7 @@ class _Site:
     def _pointed(self, states: Iterable[tuple[int, frozenset[int]]]) -> Iterator[Die]:
         """What the variables point to that are in the registers or slots given, at each place."""
         for index, holders in states:
-            self.body.tick()
+            self.body.tick(1 + len(self.body.variables))
             pc = self.body.offset + index * isa.INSN_SIZE
             for variable in self.body.variables:
                 for place in variable.at(pc):

@@ -33,7 +33,7 @@ class Entry(NamedTuple):
 class Lists:
     """One section of lists, of DWARF 5 or of an older version.
 
-    ``address`` looks an index up in ``.debug_addr``, ``tick`` raises when it takes too long.
+    ``tick`` is called for each entry, and raises when there were too many.
     """
 
     def __init__(self, data: bytes, *, locations: bool, tick: Callable[[], None]) -> None:
@@ -44,7 +44,10 @@ class Lists:
     def at(
         self, offset: int, version: int, base: int, address: Callable[[int], int]
     ) -> Iterator[Entry]:
-        """Read the list at an offset; ``base`` is what the unit's addresses count from.
+        """Read the list at an offset.
+
+        ``base`` is what the unit's addresses count from, ``address`` looks an index up in
+        ``.debug_addr``.
 
         Raises:
             ElfError: the list is cut off, or of an unknown form.

@@ -27,7 +27,19 @@ from pylibbpf.btf.types import (
 )
 from pylibbpf.errors import BtfError
 
-__all__ = ["TypeBuilder", "attribute", "byte_size", "same_type", "stripped", "target_of"]
+__all__ = [
+    "DIE_STEPS",
+    "TypeBuilder",
+    "attribute",
+    "byte_size",
+    "is_open_ended",
+    "same_type",
+    "stripped",
+    "target_of",
+]
+
+# What building one entry takes, compared with stepping over it.
+DIE_STEPS = 40
 
 Die = Any  # pyelftools has no types of its own
 
@@ -108,6 +120,18 @@ def byte_size(die: Die) -> int | None:
     return None
 
 
+def is_open_ended(die: Die) -> bool:
+    """Tell whether a struct ends with an array of no given length."""
+    struct = stripped(die)
+    last = None
+    if struct is not None and struct.tag == "DW_TAG_structure_type":
+        for child in struct.iter_children():
+            if child.tag == "DW_TAG_member":
+                last = child
+    array = stripped(target_of(last)) if last is not None else None
+    return array is not None and array.tag == "DW_TAG_array_type" and 0 in _lengths(array)
+
+
 def same_type(a: Die, b: Die) -> bool:
     """Tell whether two types are one: units may each have a copy of it."""
     if a.offset == b.offset:
@@ -145,7 +169,7 @@ def _number(some: Any) -> int:
 class TypeBuilder:
     """Collects types, each once; pointers to structs lead to a declaration, not further."""
 
-    def __init__(self, tick: Callable[[], None]) -> None:
+    def __init__(self, tick: Callable[[int], None]) -> None:
         self._tick = tick
         self._types: list[Type] = []
         self._ids: dict[tuple[int, bool], int] = {}
@@ -158,7 +182,7 @@ class TypeBuilder:
 
         ``behind`` a pointer the contents of structs are of no use to anybody.
         """
-        self._tick()
+        self._tick(DIE_STEPS)
         if die is None or die.tag == "DW_TAG_unspecified_type":
             return 0
         if depth > _DEPTH:
@@ -239,6 +263,7 @@ class TypeBuilder:
     def _enum(self, die: Die, text: str, size: int) -> Enum | Enum64:
         values = []
         for child in die.iter_children():
+            self._tick(DIE_STEPS)
             if child.tag == "DW_TAG_enumerator":
                 name = child.attributes["DW_AT_name"].value.decode("utf-8", "backslashreplace")
                 values.append((name, child.attributes["DW_AT_const_value"].value))

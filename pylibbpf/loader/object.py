@@ -131,7 +131,7 @@ class _Reader:
             license=self._license(),
             version=self._version(),
             btf=btf,
-            has_dwarf=any(s.name in (".debug_info", ".zdebug_info") for s in elf.sections),
+            has_dwarf=any(s.name == ".debug_info" for s in elf.sections),
             functions=tuple(functions),
             maps=tuple(self.maps),
             globals=tuple(variables),

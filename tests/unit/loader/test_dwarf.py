@@ -90,7 +90,9 @@ def test_names_that_are_not_there(records: bytes) -> None:
 
 
 def test_an_object_without_dwarf(objects: Path) -> None:
-    assert dwarf.record_types((objects / "minimal.bpf.o").read_bytes()) == {}
+    data = (objects / "ring.bpf.o").read_bytes()
+    assert dwarf.record_types(data) == {}
+    assert dwarf.named_type(data, "struct event") is None
 
 
 def test_damaged_dwarf_is_refused_or_read_and_soon(records: bytes) -> None:
