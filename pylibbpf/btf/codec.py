@@ -30,7 +30,6 @@ from pylibbpf.btf.nodes import (
     Bool,
     Composite,
     Elements,
-    Enumerated,
     Field,
     Node,
     Number,
@@ -140,11 +139,7 @@ class Codec:
         self.size = node.size
         self.flexible = node.flexible
         self.python_type: type[Any] = tuple if isinstance(node, Elements) else node.python
-        plain = (
-            type(node) is Number
-            and node.size in (1, 2, 4, 8)
-            and isinstance(btf.strip(type_id), Int)
-        )
+        plain = type(node) is Number and node.is_plain and isinstance(btf.strip(type_id), Int)
         self.scalar: str | None = node.code if plain else None
         self.decode = _compile_decode(node, self._short, self._decoders)
         self.encode = self._first_encode
@@ -491,8 +486,10 @@ class _Writer(_Source):
         if isinstance(node, Composite):
             return not node.shared and depth < _INLINE_DEPTH and self._record(node, at, name, depth)
         if isinstance(node, Elements):
-            plain = isinstance(node.element, (Number, Real)) and type(node.element) is not Bool
-            if not plain or node.element.size not in (1, 2, 4, 8):
+            element = node.element
+            if not (
+                isinstance(element, Real) or (isinstance(element, Number) and element.is_plain)
+            ):
                 return False
             self._unless(f"{name}.__class__ is tuple and len({name}) == {node.count}")
             return self._item(at, node.size, f"{node.count}{node.element.code}", "*" + name)
@@ -507,9 +504,7 @@ class _Writer(_Source):
             self._unless(f"{name}.__class__ is bytes and len({name}) <= {node.size}")
         elif isinstance(node, Bool):
             self._unless(f"{name}.__class__ is bool")
-        elif not isinstance(node, (Enumerated, Number, Real)):
-            return False
-        if node.size not in (1, 2, 4, 8) and not isinstance(node, Blob):
+        elif not (isinstance(node, Real) or (isinstance(node, Number) and node.is_plain)):
             return False
         assert node.code is not None
         return self._item(at, node.size, node.code, name)

@@ -126,6 +126,11 @@ class Number(Node):
         code = _CODES.get(size, f"{size}s")
         self.code = code.lower() if signed else code
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether :mod:`struct` writes the values, and refuses others, as ``put`` does."""
+        return self.size in _CODES
+
     def read(self, raw: str, bind: Bind) -> str:
         if self.size in _CODES:
             return raw
@@ -158,6 +163,10 @@ class Bool(Number):
         self.python = bool
         if size == 1:
             self.code = "?"
+
+    @property
+    def is_plain(self) -> bool:  # struct takes any value as true
+        return False
 
     def read(self, raw: str, bind: Bind) -> str:
         return raw if self.size == 1 else f"{super().read(raw, bind)} != 0"
@@ -318,6 +327,14 @@ class Elements(Node):
             raise _expected(path, "a sequence", value) from None
         if self.flexible:
             sink.grow(at + step * len(items))
+        if isinstance(self.element, Number) and self.element.is_plain:
+            try:
+                data = struct.pack(f"<{len(items)}{self.element.code}", *items)
+            except struct.error:
+                pass  # one of them is wrong: find out which
+            else:
+                sink.write(at, data, path)
+                return
         for position, item in enumerate(items):
             put(sink, at + step * position, item, f"{path}[{position}]")
 

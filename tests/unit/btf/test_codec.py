@@ -644,12 +644,9 @@ def test_made_once() -> None:
         ),
         ([Int("none", 0, 0)], "has no value"),
         ([Typedef("t", NEXT)], "without an end"),
-        ([Typedef("t", NEXT + 1), Var("v", NEXT)], "has no end"),
+        ([Typedef("t", NEXT + 1), Var("v", NEXT)], "contains itself"),
         ([Array(NEXT + 1, U32, 1), Var("v", NEXT)], "has no end"),
-        (
-            [Struct("s", 4, (Member("a", NEXT + 1, 0),)), Var("v", NEXT + 1)],
-            "contains itself|no end",
-        ),
+        ([Var("v", NEXT), Struct("s", 4, (Member("a", NEXT, 0),))], "contains itself"),
     ],
 )
 def test_what_no_compiler_lays_out_is_refused(types: list[Type], message: str) -> None:

@@ -8,11 +8,13 @@ aarch64 lays out these structs as BPF does.
 from __future__ import annotations
 
 import importlib.util
+import os
 import platform
 import random
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -255,7 +257,9 @@ def compiled(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[
 
 
 def run(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # zig keeps what it compiles in a folder of the user, who may have none that can be written
+    env = {"ZIG_GLOBAL_CACHE_DIR": tempfile.gettempdir() + "/zig-cache", **os.environ}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stderr[:4000]
     return done.stdout
 
