@@ -114,11 +114,14 @@ def record_type(
         return _by_user(map_name, user, btf, elf, raw)
     found = convention(btf, map_name) if btf is not None else None
     if found is not None and btf is not None:
-        return _made(Rule.CONVENTION, (btf, found), raw)
-    found_dwarf = _by_dwarf(map_name, elf)
-    if found_dwarf is not None:
-        return _made(Rule.DWARF, found_dwarf, raw)
-    return _by_calls(map_name, btf, calls, elf, raw)
+        try:
+            return _made(Rule.CONVENTION, (btf, found), raw)
+        except BtfError as error:
+            hint = f"its definition says {btf.c_name(found)}, but {error}"
+            return RecordType("bytes", Rule.BYTES, None, hint)
+    return _inferred(Rule.DWARF, _by_dwarf(map_name, elf), raw) or _by_calls(
+        map_name, btf, calls, elf, raw
+    )
 
 
 def find_type(btf: Btf, text: str) -> int | None:
@@ -217,7 +220,10 @@ def _kernel_types(btf: Btf, elf: Callable[[], bytes] | None) -> set[int]:
     from pylibbpf.loader.object import read
     from pylibbpf.spec import CoreKind
 
-    spec = read(elf())
+    try:
+        spec = read(elf())
+    except (ElfError, BtfError):
+        return set()
     work = [
         relocation.type_id
         for function in spec.functions
@@ -246,6 +252,16 @@ def _made(rule: Rule, found: tuple[Btf, int], raw: Collection[str]) -> RecordTyp
     btf, type_id = found
     made = codec(btf, type_id, raw=tuple(raw))
     return RecordType(btf.c_name(type_id), rule, made, None, found)
+
+
+def _inferred(rule: Rule, found: tuple[Btf, int] | None, raw: Collection[str]) -> RecordType | None:
+    """Make a record type of an inference; one that no codec can be made of was none."""
+    if found is None:
+        return None
+    try:
+        return _made(rule, found, raw)
+    except BtfError:
+        return None
 
 
 def _by_user(
@@ -326,9 +342,10 @@ def _by_calls(
         return RecordType("bytes", Rule.BYTES, None, f"the object has no BTF; {how}")
     if not mine:
         return RecordType("bytes", Rule.BYTES, None, f"no call that sends to it was found; {how}")
-    found = _by_value(btf, mine)
+    value = _by_value(btf, mine)
+    found = _inferred(Rule.VALUE, (btf, value), raw) if value is not None else None
     if found is not None:
-        return _made(Rule.VALUE, (btf, found), raw)
+        return found
     sizes = {call.size for call in mine}
     size = sizes.pop() if len(sizes) == 1 else None
     if size is None or any(call.map is None for call in mine):
@@ -342,9 +359,12 @@ def _by_calls(
         foreign = _kernel_types(btf, elf)
         fitting = [type_id for type_id in fitting if btf.resolve(type_id) not in foreign]
     if len(fitting) == 1:
-        return _made(Rule.SIZE, (btf, fitting[0]), raw)
+        found = _inferred(Rule.SIZE, (btf, fitting[0]), raw)
+        if found is not None:
+            return found
     names = [btf.c_name(type_id) for type_id in fitting]
-    which = f"{', '.join(names)} all have" if names else "no struct of the program's own in BTF has"
+    verb = "all have" if len(names) > 1 else "cannot be decoded, but has"
+    which = f"{', '.join(names)} {verb}" if names else "no struct of the program's own in BTF has"
     return RecordType("bytes", Rule.BYTES, None, f"{which} the {size} bytes of a record; {how}")
 
 

@@ -97,6 +97,29 @@ def test_the_convention_and_flags_that_are_none() -> None:
     assert record_type("flags", btf=btf).rule is Rule.BYTES
 
 
+def test_a_convention_that_cannot_be_followed() -> None:
+    types = (INT, Fwd("event"), Array(2, 1, 0), Ptr(3))
+    btf = btf_of(*types, maps={"ring": [Member("map_flags", 4, 0)]})
+    found = record_type("ring", btf=btf)
+    assert (found.rule, found.codec) == (Rule.BYTES, None)
+    assert found.hint is not None
+    assert "its definition says struct event" in found.hint
+
+
+def test_an_inference_that_cannot_be_decoded_is_none() -> None:
+    beyond = Struct("odd", 8, (Member("a", 1, 640),))
+    found = record_type("ring", btf=btf_of(INT, beyond), calls=[reserve("ring", 8)])
+    assert found.rule is Rule.BYTES
+    assert found.hint is not None
+    assert "struct odd cannot be decoded" in found.hint
+
+
+def test_an_object_that_our_reader_refuses_is_still_given_a_type() -> None:
+    btf = btf_of(INT, EVENT)
+    found = record_type("ring", btf=btf, calls=[reserve("ring", 8)], elf=lambda: b".debug_info\0")
+    assert found.rule is Rule.SIZE
+
+
 def _never() -> Iterator[OutputCall]:
     raise AssertionError("the calls are not needed")
     yield
