@@ -28,6 +28,7 @@ from pylibbpf.loader.dwarf_types import (
     TypeBuilder,
     attribute,
     byte_size,
+    children,
     is_open_ended,
     same_type,
     stripped,
@@ -246,8 +247,6 @@ class _Reader:
                     key = (name.decode("utf-8", "backslashreplace"), _low(die))
                     if key in wanted:
                         found[key] = die
-                        if len(found) == len(wanted):
-                            break
         return found
 
     def _variables(self, function: Die) -> list[Variable]:
@@ -256,7 +255,7 @@ class _Reader:
         work = [(function, self._ranges(function))]
         while work:
             scope, ranges = work.pop()
-            for die in scope.iter_children():
+            for die in children(scope):
                 self.tick(DIE_STEPS)
                 if die.tag in ("DW_TAG_variable", "DW_TAG_formal_parameter"):
                     variable = self._variable(die, ranges)

@@ -2,12 +2,13 @@
 
 An object that includes a whole vmlinux.h has tens of thousands of entries, of which a dozen are
 functions. pyelftools takes 100 microseconds for each entry; stepping over one by the sizes of its
-attributes takes about one. The walk only goes forward, so it ends on any input.
+attributes takes about one. The walk only goes forward, so it ends on any input; what it has passed
+is safe to be walked by pyelftools, which follows references to siblings backward, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pylibbpf.errors import ElfError
@@ -63,7 +64,8 @@ _LEB128 = frozenset(
 _BLOCKS = {"DW_FORM_block1": 1, "DW_FORM_block2": 2, "DW_FORM_block4": 4}
 _LEB128_BLOCKS = frozenset(("DW_FORM_block", "DW_FORM_exprloc"))
 
-# One step of skipping an entry: a number of bytes, or the name of a form.
+# One step of skipping an entry: a number of bytes, the name of a form, or a reference to check.
+_SIBLING = "sibling"
 _Steps = tuple[int | str, ...]
 
 
@@ -93,17 +95,23 @@ def top_level(unit: Any, data: bytes) -> Iterator[tuple[int, str]]:
                 continue
             if code not in known:
                 abbreviation = table.get_abbrev(code)
-                forms = [form for _, form in abbreviation.iter_attr_specs()]
                 known[code] = (
                     str(abbreviation["tag"]),
                     bool(abbreviation.has_children()),
-                    _steps(forms, wide),
+                    _steps(abbreviation.iter_attr_specs(), wide),
                 )
             tag, parent, steps = known[code]
             if depth == 1:
                 yield start, tag
             for step in steps:
-                at = at + step if isinstance(step, int) else _skipped(data, at, step)
+                if isinstance(step, int):
+                    at += step
+                elif step == _SIBLING:
+                    at += 4
+                    if int.from_bytes(data[at - 4 : at], "little") <= start - unit.cu_offset:
+                        raise ElfError("the DWARF entries of the object go round in a circle")
+                else:
+                    at = _skipped(data, at, step)
             if parent:
                 depth += 1
             elif not depth:
@@ -112,9 +120,15 @@ def top_level(unit: Any, data: bytes) -> Iterator[tuple[int, str]]:
         raise ElfError("the DWARF entries of the object are cut off") from None
 
 
-def _steps(forms: list[str], wide: int) -> _Steps:
+def _steps(attributes: Iterable[tuple[str, str]], wide: int) -> _Steps:
     steps: list[int | str] = [0]
-    for form in forms:
+    for name, form in attributes:
+        if name == "DW_AT_sibling":
+            # pyelftools follows them wherever they lead.
+            if form != "DW_FORM_ref4":
+                raise ElfError(f"DWARF entries with siblings by {form} are not read")
+            steps.append(_SIBLING)
+            continue
         size = wide if form in _OFFSETS else _FIXED.get(form)
         if size is None:
             steps.append(form)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pylibbpf.btf.parse import Btf
@@ -32,6 +32,7 @@ __all__ = [
     "TypeBuilder",
     "attribute",
     "byte_size",
+    "children",
     "is_open_ended",
     "same_type",
     "stripped",
@@ -52,9 +53,18 @@ _TRANSPARENT = (*_QUALIFIERS, "DW_TAG_typedef", "DW_TAG_atomic_type")
 
 # Deeper than any chain or nesting that a person writes.
 _DEPTH = 64
+_MOST = 0xFFFF
 
 # DW_ATE_*: how a base type is encoded (DWARF 5, section 7.8).
 _BOOLEAN, _FLOAT, _SIGNED, _SIGNED_CHAR = 0x02, 0x04, 0x05, 0x06
+
+
+def children(die: Die) -> Iterator[Die]:
+    """List the entries right under one; more than BTF could have members are refused."""
+    for number, child in enumerate(die.iter_children()):
+        if number > _MOST:
+            raise BtfError("DWARF has an entry with too many entries under it")
+        yield child
 
 
 def attribute(die: Die, name: str) -> Any | None:
@@ -125,7 +135,7 @@ def is_open_ended(die: Die) -> bool:
     struct = stripped(die)
     last = None
     if struct is not None and struct.tag == "DW_TAG_structure_type":
-        for child in struct.iter_children():
+        for child in children(struct):
             if child.tag == "DW_TAG_member":
                 last = child
     array = stripped(target_of(last)) if last is not None else None
@@ -148,7 +158,7 @@ def same_type(a: Die, b: Die) -> bool:
 def _lengths(array: Die) -> list[int]:
     """The lengths of the dimensions; 0 for a flexible one."""
     lengths = []
-    for child in array.iter_children():
+    for child in children(array):
         if child.tag == "DW_TAG_subrange_type":
             count = child.attributes.get("DW_AT_count")
             bound = child.attributes.get("DW_AT_upper_bound")
@@ -228,7 +238,7 @@ class TypeBuilder:
             ("", 0)
             if child.tag == "DW_TAG_unspecified_parameters"
             else ("", self.add(target_of(child), depth, behind=True))
-            for child in die.iter_children()
+            for child in children(die)
         ]
         return FuncProto(self.add(target_of(die), depth, behind=True), tuple(parameters))
 
@@ -250,7 +260,7 @@ class TypeBuilder:
 
     def _members(self, die: Die, depth: int, behind: bool) -> list[Member]:
         members = []
-        for child in die.iter_children():
+        for child in children(die):
             if child.tag != "DW_TAG_member":
                 continue
             name = attribute(child, "DW_AT_name")
@@ -262,7 +272,7 @@ class TypeBuilder:
 
     def _enum(self, die: Die, text: str, size: int) -> Enum | Enum64:
         values = []
-        for child in die.iter_children():
+        for child in children(die):
             self._tick(DIE_STEPS)
             if child.tag == "DW_TAG_enumerator":
                 name = child.attributes["DW_AT_name"].value.decode("utf-8", "backslashreplace")
