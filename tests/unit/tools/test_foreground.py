@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 TOOL = Path(__file__).parents[3] / "tools" / "foreground.py"
-WAITS = "import time\ntry:\n    print('up', flush=True); time.sleep(30)\nexcept KeyboardInterrupt:\n    print('down')"
+WAITS = """
+import time
+try:
+    print("up", flush=True)
+    time.sleep(30)
+except KeyboardInterrupt:
+    print("down")
+"""
 MAKEFILE = 'all:\n\t@$(PYTHON) $(TOOL) $(PYTHON) -c "$$WAITS"\n\t@echo after\n'
 
 
