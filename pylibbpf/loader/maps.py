@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from bisect import bisect_left
 from collections.abc import Iterator
 from struct import Struct
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from pylibbpf.loader.elf import (
     STT_NOTYPE,
     STT_OBJECT,
     Elf,
+    Relocation,
     Section,
     Symbol,
 )
@@ -101,7 +103,7 @@ def btf_maps(elf: Elf, btf: Btf | None) -> Iterator[tuple[MapSpec, Section, int]
             "the object defines maps in '.maps' but has no BTF to read them by (compile with -g, "
             "and do not strip .BTF)"
         )
-    filled = sorted(elf.relocations(section), key=lambda relocation: relocation.offset)
+    filled = sorted(elf.relocations(section), key=_offset)
     content = elf.content(section)
     known: dict[tuple[int, bytes], MapSpec] = {}
     for var, offset in variables(btf, section.name):
@@ -119,11 +121,20 @@ def btf_maps(elf: Elf, btf: Btf | None) -> Iterator[tuple[MapSpec, Section, int]
             end = at + max(size, symbol.size if symbol is not None else 0)
             values = tuple(
                 ((relocation.offset - start) // 8, relocation.symbol.name)
-                for relocation in filled
-                if start <= relocation.offset < end
+                for relocation in _within(filled, start, end)
             )
             spec = dataclasses.replace(spec, values=values)
         yield spec, section, at
+
+
+def _offset(relocation: Relocation) -> int:
+    return relocation.offset
+
+
+def _within(filled: list[Relocation], start: int, end: int) -> list[Relocation]:
+    """Cut out the relocations of one variable of a section, from those sorted by offset."""
+    low = bisect_left(filled, start, key=_offset)
+    return filled[low : bisect_left(filled, end, key=_offset)]
 
 
 def _values_member(btf: Btf, type_id: int) -> Member | None:
@@ -150,8 +161,7 @@ def _definition(
             types[member.name], numbers[f"{member.name}_size"] = _pointee(btf, name, member)
         elif member.name == "values" and not inner:
             inner_spec = _inner(btf, name, section, member)
-    if inner_spec is not None and not numbers["value_size"]:
-        numbers["value_size"] = 4  # a descriptor
+            numbers["value_size"] = numbers["value_size"] or 4  # a descriptor
     return MapSpec(
         name=name,
         kind=MapKind.BTF,
@@ -253,7 +263,7 @@ def struct_ops_maps(elf: Elf, btf: Btf | None) -> Iterator[tuple[MapSpec, Sectio
         section = elf.find(name)
         if section is None or btf is None:
             continue
-        filled = list(elf.relocations(section))
+        filled = sorted(elf.relocations(section), key=_offset)
         for var, offset in variables(btf, name):
             symbol = symbol_of(elf, section, var.name)
             at = symbol.value if symbol is not None else offset
@@ -261,9 +271,10 @@ def struct_ops_maps(elf: Elf, btf: Btf | None) -> Iterator[tuple[MapSpec, Sectio
             places = {}
             if isinstance(struct, BtfStruct):
                 places = {m.bit_offset // 8: n for n, m in enumerate(struct.members)}
+            size = btf.sizeof(var.type_id)
             values = tuple(
                 (places[relocation.offset - at], relocation.symbol.name)
-                for relocation in filled
+                for relocation in _within(filled, at, at + size)
                 if relocation.offset - at in places
             )
             yield (
@@ -273,7 +284,7 @@ def struct_ops_maps(elf: Elf, btf: Btf | None) -> Iterator[tuple[MapSpec, Sectio
                     section=name,
                     type=MapType.STRUCT_OPS,
                     key_size=4,
-                    value_size=btf.sizeof(var.type_id),
+                    value_size=size,
                     max_entries=1,
                     value_type_id=var.type_id,
                     values=values,

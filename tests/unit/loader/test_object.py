@@ -3,6 +3,8 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from pylibbpf.isa import insn as isa
 from pylibbpf.loader.link import Linker, sending_calls
 from pylibbpf.loader.object import read, source_line
@@ -11,6 +13,7 @@ from pylibbpf.spec import (
     ExternKind,
     FunctionSpec,
     MapKind,
+    MapSpec,
     ObjectSpec,
     ReferenceKind,
 )
@@ -150,3 +153,83 @@ def test_references_to_data(objects: Path) -> None:
     places = {(v.section, v.offset) for v in spec.globals}
     assert data
     assert data <= places
+
+
+@pytest.fixture(scope="module")
+def shapes() -> ObjectSpec:
+    return read(Path(__file__).parent / "shapes.bpf.o")
+
+
+def map_of(spec: ObjectSpec, name: str) -> MapSpec:
+    found = spec.map(name)
+    assert found is not None
+    return found
+
+
+def test_maps_in_maps(shapes: ObjectSpec) -> None:
+    outer = map_of(shapes, "outer")
+    assert (outer.type, outer.value_size) == (MapType.ARRAY_OF_MAPS, 4)
+    assert outer.values == ((0, "first"), (3, "second"))
+    assert outer.inner is not None
+    assert (outer.inner.type, outer.inner.max_entries) == (MapType.HASH, 16)
+    assert outer.inner.value_size == map_of(shapes, "first").value_size == 16
+
+
+def test_tables_of_programs(shapes: ObjectSpec) -> None:
+    jumps = map_of(shapes, "jumps")
+    assert (jumps.type, jumps.value_size, jumps.inner) == (MapType.PROG_ARRAY, 4, None)
+    assert jumps.values == ((1, "target"),)
+
+
+def test_all_fields_of_a_definition(shapes: ObjectSpec) -> None:
+    pinned = map_of(shapes, "pinned")
+    assert (pinned.pinning, pinned.flags, pinned.numa_node) == (1, 2, 1)
+    assert pinned.map_extra == 0x123456789
+
+
+def test_operations(shapes: ObjectSpec) -> None:
+    operations = map_of(shapes, "operations")
+    assert (operations.kind, operations.section) == (MapKind.STRUCT_OPS, ".struct_ops.link")
+    assert operations.values == ((0, "start"), (1, "stop"))
+    assert function(shapes, "start").section == "struct_ops/start"
+
+
+def test_functions_of_the_object(shapes: ObjectSpec) -> None:
+    found = {f.name: (f.program, f.linkage) for f in shapes.functions}
+    assert found["target"] == (True, "global")
+    assert found["shared"] == (False, "global")
+    assert found["helper"] == found["each"] == (False, "static")
+    refers = {(r.kind, r.target) for r in function(shapes, "target").references}
+    assert {
+        (ReferenceKind.FUNCTION, "helper"),
+        (ReferenceKind.FUNCTION, "shared"),
+        (ReferenceKind.FUNCTION, "each"),
+        (ReferenceKind.MAP, "outer"),
+        (ReferenceKind.DATA, ".data.table"),
+        (ReferenceKind.EXTERN, "bpf_pylibbpf_no_such_kfunc"),
+    } <= refers
+
+
+def test_callbacks_are_linked_and_externs_stay(shapes: ObjectSpec) -> None:
+    linked = Linker(shapes).link(function(shapes, "target"))
+    starts = {part.name: start for start, part in linked.parts}
+    assert starts.keys() == {"target", "helper", "shared", "each"}
+    targets = {at + 1 + insn.imm for at, insn in enumerate(linked.insns)
+               if insn.code == isa.LD_IMM64 and insn.src == isa.PSEUDO_FUNC}  # fmt: skip
+    assert targets == {starts["each"]}
+    left = {r.kind for r in linked.references.values()}
+    assert left == {ReferenceKind.MAP, ReferenceKind.DATA, ReferenceKind.EXTERN}
+
+
+def test_symbols_of_the_kernel(shapes: ObjectSpec) -> None:
+    found = {extern.name: (extern.kind, extern.weak) for extern in shapes.externs}
+    assert found == {
+        "bpf_pylibbpf_no_such_kfunc": (ExternKind.FUNCTION, True),
+        "pylibbpf_no_such_variable": (ExternKind.VARIABLE, True),
+    }
+
+
+def test_static_variables_and_sections_of_their_own(shapes: ObjectSpec) -> None:
+    found = {v.name: v for v in shapes.globals}
+    assert (found["hidden"].linkage, found["hidden"].section) == ("static", ".data")
+    assert shapes.initial(found["table"])[:8] == b"\1\0\0\0\2\0\0\0"
