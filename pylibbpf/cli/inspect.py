@@ -43,6 +43,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -430,8 +431,8 @@ def _record_rows(facts: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         yield some["name"], f"{record['type']} ({_RULES[record['rule']]}{size})"
         for name, kind in record["fields"]:
             yield "", f"    {_declared(kind, name)}"
-        if record["hint"]:
-            yield "", record["hint"]
+        for line in record["hint"].split("; ") if record["hint"] else ():
+            yield "", line
 
 
 def _declared(kind: str, name: str) -> str:
@@ -499,4 +500,6 @@ def _core_rows(facts: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         said = f"{text} ({question})" if text and question else text or question
         by_type.setdefault(relocation["type"], {})[said] = None
     for name, fields in by_type.items():
-        yield name, ", ".join(fields)
+        lines = textwrap.wrap(", ".join(fields), 72, break_long_words=False) or [""]
+        for number, line in enumerate(lines):
+            yield "" if number else name, line
