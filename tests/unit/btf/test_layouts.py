@@ -10,8 +10,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
-import re
 import random
+import re
 import shutil
 import subprocess
 import sys
