@@ -5,7 +5,8 @@
  *
  *	python -m ziglang cc -target bpfel-freestanding -O2 -g -gdwarf-5 -mcpu=v3 \
  *		-fno-unwind-tables -fno-asynchronous-unwind-tables -ffile-prefix-map=$PWD=. \
- *		-Iexamples/include -isystem LIBBPF-DEV/usr/include \
+ *		-ffile-prefix-map=LIBBPF-DEV=libbpf-dev -Iexamples/include \
+ *		-isystem LIBBPF-DEV/usr/include \
  *		-c tests/unit/loader/records.bpf.c -o tests/unit/loader/records5.bpf.o
  */
 #include "kernel.bpf.h"
