@@ -11,13 +11,14 @@ from pylibbpf.loader.header import check_header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from typing import Any, BinaryIO
 
     from pylibbpf.btf.codec import Codec
     from pylibbpf.btf.parse import Btf
     from pylibbpf.engine.abc import Engine, LinkHandle, MapHandle
     from pylibbpf.events import RecordType
+    from pylibbpf.isa.calls import OutputCall
     from pylibbpf.link import Link
     from pylibbpf.map import Map
     from pylibbpf.perfbuf import PerfBuffer
@@ -371,13 +372,12 @@ class Object:
         if name in self._streams:
             raise ValueError(f"{what} {name!r} is being read already; close that reader first")
 
-    def _output_calls(self) -> list[Any]:
+    def _output_calls(self) -> Iterator[OutputCall]:
         """Where the loaded programs send records, from their relocated instructions."""
         from pylibbpf.isa.calls import output_calls
         from pylibbpf.isa.insn import decode
 
         by_fd = {each.fd: each.name for each in self._handle.maps if _has_fd(each)}
-        calls = []
         for program in self._handle.programs:
             insns = decode(program.instructions())
             # BPF_LD | BPF_IMM | BPF_DW with src_reg BPF_PSEUDO_MAP_FD: imm is a descriptor.
@@ -386,8 +386,7 @@ class Object:
                 for index, insn in enumerate(insns)
                 if insn.code == 0x18 and insn.src == 1 and insn.imm in by_fd
             }
-            calls += output_calls(insns, references)
-        return calls
+            yield from output_calls(insns, references)
 
     # ---- for the other files of the façade
 
