@@ -103,6 +103,8 @@ def build(compiler: list[str], headers: Path, out: Path) -> dict[str, bytes]:
             place = out / name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(built[name])
+            if out != ROOT:  # beside their sources, as here: tests compare the two
+                place.with_suffix(".c").write_bytes((ROOT / source).read_bytes())
     return built
 
 
