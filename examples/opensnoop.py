@@ -70,7 +70,7 @@ def snoop(args: argparse.Namespace) -> None:
         events = obj.ringbuf("events")
         with contextlib.suppress(OSError):  # attach() says what is missing
             private_mounts(tracefs=True)
-        obj.attach()
+        attached = obj.attach()
         if args.demo:
             pid = cleanup.enter_context(workload())
             print(f"opensnoop: process {pid} (sh) opens files, to have some", file=sys.stderr)
@@ -78,8 +78,12 @@ def snoop(args: argparse.Namespace) -> None:
         print(f"{'PID':>7} {'COMM':<16} {'RESULT':<8} FILE", flush=True)
         deadline = time.monotonic() + args.seconds if args.seconds else None
         for event in records(events, deadline):
-            result = event.ret if event.ret >= 0 else errno.errorcode.get(-event.ret, event.ret)
-            print(f"{event.pid:>7} {event.comm:<16} {result!s:<8} {event.fname}", flush=True)
+            show(event)
+        # What is still on its way: it ends, because nothing more can come.
+        for link in attached.links:
+            link.close()
+        for event in events.consume():
+            show(event)
         if obj.globals["dropped"]:
             print(f"opensnoop: {obj.globals['dropped']} events lost", file=sys.stderr)
 
@@ -90,6 +94,12 @@ def records(ring: pylibbpf.RingBuffer, deadline: float | None) -> Iterator[Any]:
         event = ring.read(None if deadline is None else max(0, deadline - time.monotonic()))
         if event is not None:
             yield event
+
+
+def show(event: Any) -> None:
+    """Print one line."""
+    result = event.ret if event.ret >= 0 else errno.errorcode.get(-event.ret, event.ret)
+    print(f"{event.pid:>7} {event.comm:<16} {result!s:<8} {event.fname}", flush=True)
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ class Link:
 
         Raises:
             ClosedError: the link is closed.
+            NotSupportedError: it has none of its own (USDT, struct_ops without a link).
         """
         return self._handle.fd
 
@@ -46,8 +47,8 @@ class Link:
             BpfError: the kernel refused to detach; the link is closed all the same.
         """
         self._closed = True
-        self._owner._links.pop(id(self), None)
         self._handle.close()
+        self._owner._links.pop(id(self), None)
 
     def __enter__(self) -> Link:
         return self

@@ -7,10 +7,11 @@ test. What has no class of its own is a plain :class:`Map`, with its definition 
 
 from __future__ import annotations
 
+import errno
 import operator
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 
-from pylibbpf.errors import NotSupportedError
+from pylibbpf.errors import BpfError, NotSupportedError
 from pylibbpf.uapi.enums import MapType, named
 
 TYPE_CHECKING = False
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["ArrayMap", "BloomFilter", "HashMap", "Map", "QueueMap", "map_class"]
 
 BPF_ANY, BPF_NOEXIST, BPF_EXIST = 0, 1, 2
+# What kernels say that have no lookup-and-delete for a type: EINVAL, ENOTSUP, and their ENOTSUPP.
+_NO_POP = (errno.EINVAL, errno.ENOTSUP, 524)
 
 
 class Map:
@@ -258,6 +261,15 @@ class _Entries(_Typed):
         """How many entries there are, by counting: the kernel keeps no number to ask for."""
         return sum(1 for _ in self._handle.iter_keys())
 
+    def keys(self) -> KeysView[Any]:
+        return KeysView(self)
+
+    def items(self) -> ItemsView[Any, Any]:
+        return _Items(self)
+
+    def values(self) -> ValuesView[Any]:
+        return _Values(self)
+
     def _items(self) -> Iterator[tuple[Any, Any]]:
         key, value = self._coder.decode_key, self._coder.decode_value
         return ((key(k), value(v)) for k, v in self._handle.iter_items())
@@ -273,6 +285,9 @@ class _Items(ItemsView[object, object]):
 
 
 class _Values(ValuesView[object]):
+    def __contains__(self, value: object) -> bool:
+        return any(each is value or each == value for each in self)
+
     def __iter__(self) -> Iterator[Any]:
         return self._mapping._values()  # type: ignore[attr-defined,no-any-return]  # only _Entries make it
 
@@ -289,14 +304,53 @@ class HashMap(_Entries, MutableMapping):  # type: ignore[type-arg]  # typed by B
         if not self._handle.delete(self._coder.encode_key(key)):
             raise KeyError(key)
 
-    def keys(self) -> KeysView[Any]:
-        return KeysView(self)
+    def pop(self, key: Any, *default: Any) -> Any:
+        """Take a value out; ``default``, or KeyError, where there is none.
 
-    def items(self) -> ItemsView[Any, Any]:
-        return _Items(self)
+        In one step where the kernel can (Linux 5.14); otherwise what a program writes between
+        the look-up and the deletion is lost.
+        """
+        if len(default) > 1:
+            raise TypeError(f"pop takes a key and a default, not {1 + len(default)} arguments")
+        coder = self._coder
+        encoded = coder.encode_key(key)
+        try:
+            value = self._handle.pop(encoded)
+        except BpfError as error:
+            if error.errno not in _NO_POP:
+                raise
+            value = self._handle.lookup(encoded)
+            if value is not None and not self._handle.delete(encoded):
+                value = None
+        if value is not None:
+            return coder.decode_value(value)
+        if default:
+            return default[0]
+        raise KeyError(key)
 
-    def values(self) -> ValuesView[Any]:
-        return _Values(self)
+    def popitem(self) -> tuple[Any, Any]:
+        """Take some entry out; KeyError where the map is empty."""
+        for key in self:
+            try:
+                return key, self.pop(key)
+            except KeyError:
+                continue  # a program was quicker
+        raise KeyError("the map is empty")
+
+    def setdefault(self, key: Any, default: Any = None) -> Any:
+        """The value under ``key``, after adding ``default`` where there was none."""
+        while True:
+            try:
+                self.update_elem(key, default, BPF_NOEXIST)
+            except BpfError as error:
+                if error.errno != errno.EEXIST:
+                    raise
+            else:
+                return default
+            try:
+                return self[key]
+            except KeyError:
+                continue  # deleted since
 
     def clear(self) -> None:
         """Delete the entries that are there now."""
@@ -342,15 +396,6 @@ class ArrayMap(_Entries, Mapping):  # type: ignore[type-arg]  # typed by BTF, no
 
     def __len__(self) -> int:
         return self._handle.max_entries
-
-    def keys(self) -> KeysView[Any]:
-        return KeysView(self)
-
-    def items(self) -> ItemsView[Any, Any]:
-        return _Items(self)
-
-    def values(self) -> ValuesView[Any]:
-        return _Values(self)
 
     __eq__ = Map.__eq__
     __hash__ = Map.__hash__

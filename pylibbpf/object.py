@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import operator
 import os
 import warnings
+from _thread import RLock  # threading takes 0.7 MB, and every load would pay it
+from types import MappingProxyType
 
 from pylibbpf.engine.select import select
 from pylibbpf.errors import BpfError, ClosedError, Error
@@ -11,12 +15,12 @@ from pylibbpf.loader.header import check_header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from typing import Any, BinaryIO
 
     from pylibbpf.btf.codec import Codec
     from pylibbpf.btf.parse import Btf
-    from pylibbpf.engine.abc import Engine, LinkHandle, MapHandle
+    from pylibbpf.engine.abc import Engine, LinkHandle, MapHandle, RecordSource
     from pylibbpf.events import RecordType
     from pylibbpf.isa.calls import OutputCall
     from pylibbpf.link import Link
@@ -31,6 +35,7 @@ __all__ = ["AttachError", "Attached", "Object", "open_object"]
 
 # Pages of each CPU's part of a perf buffer, unless the caller says otherwise: 256 KiB.
 _PERF_PAGES = 64
+_MOST_PAGES = 1 << 20
 
 
 def open_object(
@@ -62,7 +67,7 @@ def open_object(
         OSError: the file, or ``btf_custom_path``, cannot be read.
     """
     if isinstance(source, str | os.PathLike):
-        path = os.fspath(source)
+        path = os.fsdecode(source)
         with open(path, "rb") as file:
             data = file.read()
         label = os.path.basename(path)
@@ -124,19 +129,23 @@ class Object:
     """
 
     def __init__(self, data: bytes, name: str, engine: Engine, **options: str | None) -> None:
-        self._closed = True  # until it is open: __del__ runs for a half-made object, too
+        self._closed = self._done = True  # until it is open: __del__ sees half-made ones, too
         self._data = data
         self._links: dict[int, Link] = {}
         self._streams: dict[str, RecordStream] = {}
+        self._asked: dict[str, tuple[Any, ...]] = {}
         self._globals: Globals | None = None
+        self._lock = RLock()
         self._handle = engine.open(data, name, **options)
-        self._closed = False
+        self._closed = self._done = False
         self._parsed: Btf | None = None
         self._loaded = False
         self.name = name
         """The object's name: that of its file, up to the first dot."""
         self.engine = engine.name
         """The name of the engine that holds it."""
+        self.needs_tracefs = engine.needs_tracefs
+        """Whether attaching to tracepoints and probes reads this host's tracefs."""
         self._program_table: dict[str, Program] | None = None
         self._map_table: dict[str, Map] | None = None
 
@@ -151,12 +160,12 @@ class Object:
             self._program_table = _Named("program")
             for handle in self._handle.programs:
                 self._program_table[handle.name] = Program(self, handle)
-        return self._program_table
+        return MappingProxyType(self._program_table)
 
     @property
     def maps(self) -> Mapping[str, Map]:
         """Maps by name; those of global data by section (``.bss``)."""
-        return self._maps
+        return MappingProxyType(self._maps)
 
     @property
     def _maps(self) -> dict[str, Map]:
@@ -197,7 +206,12 @@ class Object:
 
     @property
     def closed(self) -> bool:
-        """True after :meth:`close`."""
+        """True after :meth:`close`, and in a forked child."""
+        if not self._closed:
+            try:
+                self._handle.alive()
+            except ClosedError:
+                return True
         return self._closed
 
     def load(self) -> None:
@@ -212,8 +226,13 @@ class Object:
             BpfError: the kernel or libbpf refused something else.
         """
         self._check()
-        if self._loaded:
-            raise BpfError(22, "load", self.name, "the object is loaded already")
+        if self._handle.load_tried:
+            why = (
+                "the object is loaded already"
+                if self._loaded
+                else "its load was tried before and failed; open it again"
+            )
+            raise BpfError(errno.EINVAL, "load", self.name, why)
         self._handle.load()
         self._loaded = True
 
@@ -221,7 +240,8 @@ class Object:
         """Attach every program whose SEC() says to what, and put struct_ops maps to use.
 
         Left out are programs with ``autoload`` or ``autoattach`` off (``SEC("?...")`` starts so),
-        those whose SEC() names no target, and the names in ``skip``.
+        those whose SEC() names no target, maps with ``autocreate`` off, what has a link already,
+        and the names in ``skip``.
 
         With ``strict``, a failure detaches what this call attached and raises; only that of an
         optional program (``SEC("?...")`` with ``autoload`` turned on) does not. Without, what
@@ -234,45 +254,61 @@ class Object:
         from pylibbpf.program import Program
         from pylibbpf.uapi.enums import MapType
 
-        self._check()
+        self._need_loaded("attach", self.name)
         links: list[Link] = []
         failures: dict[str, Error] = {}
         fatal: dict[str, Error] = {}
+        linked = {link.name for link in self._links.values()}
         wanted: list[Program | Map] = [
             program
             for program in self.programs.values()
             if program.autoload and program.autoattach and program.attaches_itself
         ]
-        wanted += [each for each in self._maps.values() if each.type == MapType.STRUCT_OPS]
-        for each in wanted:
-            if each.name in skip:
-                continue
-            try:
-                links.append(each.attach())
-            except ClosedError:
-                raise
-            except Error as error:
-                failures[each.name] = error
-                if not (isinstance(each, Program) and each.optional):
-                    fatal[each.name] = error
-        if fatal and strict:
+        wanted += [
+            each
+            for each in self._maps.values()
+            if each.type == MapType.STRUCT_OPS and each.autocreate
+        ]
+        try:
+            for each in wanted:
+                if each.name in skip or each.name in linked:
+                    continue
+                try:
+                    links.append(each.attach())
+                except ClosedError:
+                    raise
+                except Error as error:
+                    failures[each.name] = error
+                    if not (isinstance(each, Program) and each.optional):
+                        fatal[each.name] = error
+            if fatal and strict:
+                if len(fatal) == 1:
+                    (only,) = fatal.values()
+                    raise only
+                raise AttachError(fatal)
+        except BaseException as reason:
             for link in reversed(links):
-                link.close()
-            if len(fatal) == 1:
-                (only,) = fatal.values()
-                raise only
-            raise AttachError(fatal)
+                try:
+                    link.close()
+                except Error as error:
+                    reason.add_note(f"and then: {error}")
+            raise
         return Attached(links, failures)
 
     def close(self) -> None:
-        """Detach every link, end every stream, unload. A second call does nothing."""
-        if self._closed:
-            return
+        """Detach every link, end every stream, unload.
+
+        A second call does nothing, or finishes what an exception in the first one (a signal
+        handler's) left to do.
+        """
         self._closed = True
+        if self._done:
+            return
         for stream in list(self._streams.values()):
             stream.close()
         self._handle.close()
         self._links.clear()
+        self._done = True
 
     def __enter__(self) -> Object:
         return self
@@ -281,8 +317,8 @@ class Object:
         self.close()
 
     def __del__(self) -> None:
-        if not self._closed:
-            if self._loaded:
+        if not self._done:
+            if self._loaded and not self.closed:
                 warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=1)
             self.close()
 
@@ -300,21 +336,21 @@ class Object:
 
         ``type`` names the C type of the records (``"struct event"``) where the object does not
         say it itself; ``raw`` names fields to give as bytes. ``timeout``: seconds without a
-        record after which iteration ends. Linux 5.8.
+        record after which iteration ends. A ring has one reader: asked again with the same
+        arguments, this gives the open one. Linux 5.8.
 
         Raises:
             KeyError: no such map.
             TypeError: it is no ring buffer.
-            ValueError: no such type, or the ring is being read already.
+            ValueError: no such type, or the ring is being read with other arguments.
         """
         from pylibbpf.ringbuf import RingBuffer
         from pylibbpf.uapi.enums import MapType
 
-        self._stream_wanted(name, MapType.RINGBUF, "ring buffer")
-        kind = self.record_type(name, type, raw=raw)
-        source = self._maps[name]._handle.open_ring()
-        stream = RingBuffer(self, name, source, kind, timeout)
-        self._streams[name] = stream
+        handle = self._need_stream(name, MapType.RINGBUF, "ring buffer")
+        asked = (type, tuple(raw), timeout)
+        stream = self._stream(RingBuffer, name, asked, handle.open_ring)
+        assert isinstance(stream, RingBuffer)
         return stream
 
     def perfbuf(
@@ -334,11 +370,15 @@ class Object:
         from pylibbpf.perfbuf import PerfBuffer
         from pylibbpf.uapi.enums import MapType
 
-        self._stream_wanted(name, MapType.PERF_EVENT_ARRAY, "perf buffer")
-        kind = self.record_type(name, type, raw=raw)
-        source = self._maps[name]._handle.open_perf(pages)
-        stream = PerfBuffer(self, name, source, kind, timeout)
-        self._streams[name] = stream
+        if operator.index(pages) < 1 or pages & (pages - 1) or pages > _MOST_PAGES:
+            raise ValueError(
+                f"the pages of a perf buffer are a power of two from 1 to {_MOST_PAGES}, "
+                f"not {pages}"
+            )
+        handle = self._need_stream(name, MapType.PERF_EVENT_ARRAY, "perf buffer")
+        asked = (type, tuple(raw), timeout, pages)
+        stream = self._stream(PerfBuffer, name, asked, lambda: handle.open_perf(pages))
+        assert isinstance(stream, PerfBuffer)
         return stream
 
     def record_type(
@@ -347,8 +387,9 @@ class Object:
         """How records of the ring or perf buffer ``name`` are decoded, and by which rule.
 
         The rules, in turn: what the caller says (``type``), what the map's definition says (our
-        macro ``pylibbpf_record``), DWARF where the object still has it, the one BTF struct of
-        the size that the programs send, else bytes.
+        macro ``pylibbpf_record``), DWARF where the object still has it, the value type of the
+        map whose values are sent, the one BTF struct of the size that the programs send, else
+        bytes.
         """
         from pylibbpf.events import record_type
 
@@ -362,15 +403,49 @@ class Object:
             raw=raw,
         )
 
-    def _stream_wanted(self, name: str, kind: int, what: str) -> None:
+    def _need_stream(self, name: str, kind: int, what: str) -> MapHandle:
         self._check()
         found = self.maps[name]
         if found.type != kind:
             raise TypeError(f"map {name!r} is no {what}, but {found!r}")
+        self._need_loaded(f"open {what}", name)
+        return found._handle
+
+    def _stream(
+        self,
+        kind: Callable[..., RecordStream],
+        name: str,
+        asked: tuple[Any, ...],
+        open_source: Callable[[], RecordSource],
+    ) -> RecordStream:
+        with self._lock:
+            known = self._streams.get(name)
+            if known is not None and not known.closed:
+                if self._asked[name] == asked:
+                    return known
+                raise ValueError(
+                    f"{name!r} is being read already, with other arguments: close that reader first"
+                )
+            found = self.record_type(name, asked[0], raw=asked[1])
+            source = open_source()
+            try:
+                stream = kind(self, name, source, found, asked[2])
+            except BaseException:
+                source.close()
+                raise
+            self._asked[name] = asked
+            self._streams[name] = stream
+            return stream
+
+    def _need_loaded(self, operation: str, name: str) -> None:
+        self._check()
         if not self._loaded:
-            raise BpfError(9, f"open {what}", name, "the object is not loaded yet")
-        if name in self._streams:
-            raise ValueError(f"{what} {name!r} is being read already; close that reader first")
+            why = (
+                "the object's load failed; open it again"
+                if self._handle.load_tried
+                else "the object is not loaded yet"
+            )
+            raise BpfError(errno.EBADF, operation, name, why)
 
     def _output_calls(self) -> Iterator[OutputCall]:
         """Where the loaded programs send records, from their relocated instructions."""

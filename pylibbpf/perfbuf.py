@@ -19,4 +19,4 @@ class PerfBuffer(RecordStream):
     @property
     def lost(self) -> int:
         """Records that the kernel could not store, since the buffer was opened."""
-        return self._lost
+        return self._source.lost

@@ -79,7 +79,7 @@ class Program:
         """True for ``SEC("?...")``: not loaded unless ``autoload`` is set, and if it cannot be
         attached then, the object's ``attach()`` goes on without it.
         """
-        return b"\0?" + self.section.encode() + b"\0" in self._owner._data
+        return self._handle.optional
 
     @property
     def attaches_itself(self) -> bool:
@@ -111,6 +111,7 @@ class Program:
         Raises:
             BpfError: the kernel or libbpf refused; EOPNOTSUPP where SEC() names no target.
         """
+        self._owner._need_loaded("attach", self.name)
         return self._owner._add_link(self._handle.attach(), self.name)
 
     def test_run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import threading
@@ -22,7 +23,25 @@ if TYPE_CHECKING:
 
 # A record that a program has reserved and not yet submitted makes the ring poll readable with
 # nothing to take. It is looked at again after this many seconds.
-_UNSUBMITTED = 0.001
+UNSUBMITTED = 0.001
+# The longest that one poll(2) or lock waits, in seconds; a longer wait is several of them.
+_LONGEST = 86400.0
+
+
+def seconds(value: float | None, what: str = "timeout") -> float | None:
+    """A length of time as given by a caller: None and infinity mean for ever.
+
+    Raises:
+        TypeError: not a number.
+        ValueError: not a number (NaN).
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"a {what} is a number of seconds, not {type(value).__name__}")
+    if math.isnan(value):
+        raise ValueError(f"a {what} is a number of seconds, not NaN")
+    return None if value == math.inf else max(value, 0)
 
 
 class RecordStream:
@@ -33,7 +52,10 @@ class RecordStream:
     Ctrl-C ends a wait at once. Several threads may read: each record goes to one of them.
 
     Records are taken from the kernel a batch at a time, and what was taken is kept until it is
-    read: an exception raised by a callback loses nothing.
+    read: an exception raised by a callback or a signal handler loses nothing.
+
+    A record that is shorter than its type raises ``ValueError`` where it is read, and is gone
+    then; the records behind it come next.
     """
 
     def __init__(
@@ -46,24 +68,27 @@ class RecordStream:
     ) -> None:
         self._owner = owner
         self._source = source
-        self._pending: deque[bytes] = deque()
+        # The number of the last batch that was taken, and what of it was not read yet: one
+        # value, so that taking it is one assignment, which no signal handler can cut in two.
+        self._batch: tuple[int, deque[bytes]] = (0, deque())
         self._reading = threading.RLock()
-        self._closing = threading.Lock()
-        self._closed: str | None = None
-        self._lost = 0
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._poll = select.poll()
-        self._poll.register(source.fileno(), select.POLLIN)
-        self._poll.register(self._wake, select.POLLIN)
+        self._inside = 0  # how many calls of the thread that holds the lock are reading
+        self._reason: str | None = None
+        self._finished = False
+        self._forked = False
+        self.timeout = seconds(timeout)
+        """Seconds without a record after which iteration ends; None: never."""
         self.name = name
         """The map's name."""
         self.record_type = record_type
         """Which type the records are decoded as, and by which rule that was found."""
-        self.timeout = timeout
-        """Seconds without a record after which iteration ends; None: never."""
         codec = record_type.codec
         self.decode: Callable[[bytes], Any] = bytes if codec is None else codec.decode
         """From the bytes of one record to its value."""
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._poll = select.poll()
+        self._poll.register(source.fileno(), select.POLLIN)
+        self._poll.register(self._wake, select.POLLIN)
         track(self)
 
     # ---- reading
@@ -72,6 +97,8 @@ class RecordStream:
         return self
 
     def __next__(self) -> Any:
+        if self._forked:
+            self._check()  # this stream did not end, it is another's
         data = self._next(self.timeout)
         if data is None:
             raise StopIteration
@@ -84,22 +111,33 @@ class RecordStream:
 
         Raises:
             ClosedError: the stream was closed before.
+            ValueError: the record is shorter than its type.
         """
-        self._check()
-        data = self._next(timeout)
+        data = self.read_bytes(timeout)
         return None if data is None else self.decode(data)
 
     def read_bytes(self, timeout: float | None = None) -> bytes | None:
         """The next record as bytes; otherwise like :meth:`read`."""
         self._check()
-        return self._next(timeout)
+        return self._next(seconds(timeout))
 
     def consume(self) -> list[Any]:
-        """All records that are there now, without waiting."""
+        """All records that are there now, without waiting.
+
+        If one cannot be decoded, those before it are kept for the next call.
+        """
         self._check()
-        records = []
-        while (data := self._next(0)) is not None:
-            records.append(self.decode(data))
+        data: list[bytes] = []
+        records: list[Any] = []
+        try:
+            while (record := self._next(0)) is not None:
+                data.append(record)
+                records.append(self.decode(record))
+        except BaseException as error:
+            # A record that cannot be decoded is gone; a signal handler's exception takes none.
+            kept = data[: len(records)] if isinstance(error, ValueError) else data
+            self._batch[1].extendleft(reversed(kept))
+            raise
         return records
 
     def poll(self, callback: Callable[[Any], object], timeout: float | None = None) -> int:
@@ -108,9 +146,8 @@ class RecordStream:
         Returns how many records were handed over. What the callback raises ends the call and
         is raised here; the records behind that one come with the next call.
         """
-        self._check()
+        data = self.read_bytes(timeout)
         count = 0
-        data = self._next(timeout)
         while data is not None:
             count += 1
             callback(self.decode(data))
@@ -129,19 +166,23 @@ class RecordStream:
     def _next(self, timeout: float | None) -> bytes | None:
         """The bytes of one record, or None: timed out, or closed meanwhile."""
         try:
-            return self._pending.popleft()
+            return self._batch[1].popleft()
         except IndexError:
             pass
-        deadline = None if timeout is None else monotonic() + max(timeout, 0)
-        if not self._reading.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
+        deadline = None if timeout is None else monotonic() + timeout
+        lock = self._reading  # a forked child has another one
+        if not lock.acquire(timeout=-1 if timeout is None else min(timeout, _LONGEST)):
             return None
         try:
+            self._inside += 1
+            if self._inside > 1:
+                return None  # a signal handler, above a read of its own thread
             while True:
                 try:
-                    return self._pending.popleft()
+                    return self._batch[1].popleft()
                 except IndexError:
                     pass
-                if self._closed:
+                if self._reason:
                     return None
                 if self._take():
                     continue
@@ -150,33 +191,38 @@ class RecordStream:
                     return None
                 self._wait(wait)
         finally:
-            self._reading.release()
+            self._inside -= 1
+            if self._reason and not self._inside:
+                self._finish()
+            lock.release()
 
     def _take(self) -> bool:
-        """Move what the engine has into ``_pending``. True if there was something."""
+        """Move what the engine has into ``_batch``. True if there was something."""
         try:
-            data, spans, lost = self._source.drain()
+            number, data, spans = self._source.drain()
         except ClosedError:
-            if self._closed:
+            if self._reason:
                 return False
             raise
-        self._lost += lost
-        for i in range(0, len(spans), 2):
-            start = spans[i]
-            self._pending.append(data[start : start + spans[i + 1]])
-        return bool(spans)
+        if not spans:
+            return False
+        if number != self._batch[0]:
+            starts, lengths = spans[::2], spans[1::2]
+            self._batch = (
+                number,
+                deque(data[at : at + length] for at, length in zip(starts, lengths, strict=True)),
+            )
+        self._source.taken()
+        return True
 
     def _wait(self, wait: float | None) -> None:
-        # poll(2) rounds down to milliseconds; a wait of a part of one must not spin.
-        ready = self._poll.poll(None if wait is None else max(1, round(wait * 1000)))
-        readable = [fd for fd, _ in ready]
+        # poll(2) counts in milliseconds; a wait of a part of one must not spin.
+        longest = None if wait is None else max(1, round(min(wait, _LONGEST) * 1000))
+        readable = [fd for fd, _ in self._poll.poll(longest)]
         if readable and self._wake not in readable and not self._take():
-            self._pause(_UNSUBMITTED)
-
-    def _pause(self, seconds: float) -> None:
-        wake = select.poll()
-        wake.register(self._wake, select.POLLIN)
-        wake.poll(max(1, round(seconds * 1000)))
+            wake = select.poll()
+            wake.register(self._wake, select.POLLIN)
+            wake.poll(max(1, round(UNSUBMITTED * 1000)))
 
     # ---- lifetime
 
@@ -194,36 +240,46 @@ class RecordStream:
 
     @property
     def closed(self) -> bool:
-        """True after :meth:`close`, or in a forked child."""
-        return self._closed is not None
+        """True after :meth:`close`, and in a forked child."""
+        return self._reason is not None
 
     def close(self) -> None:
         """Stop reading and wake whoever waits. A second call does nothing."""
-        with self._closing:
-            if self._closed:
-                return
-            self._closed = "is closed"
+        if self._finished:
+            return
+        self._reason = self._reason or "is closed"
         os.eventfd_write(self._wake, 1)
-        # The reader, if there is one, has been woken and leaves. Reentrant: a callback or a
-        # signal handler of the reading thread itself may close.
+        # The reader, if there is one, has been woken and leaves. If it is this very thread, in a
+        # signal handler, the read that it interrupted finishes what is begun here.
         with self._reading:
-            self._source.close()
-            os.close(self._wake)
-            self._pending.clear()
-        self._owner._streams.pop(self.name, None)
+            if not self._inside:
+                self._finish()
+
+    def _finish(self) -> None:
+        """Give everything back; by whoever holds the lock last."""
+        if self._finished:
+            return
+        self._source.close()
+        self._batch[1].clear()
+        streams = self._owner._streams
+        if streams.get(self.name) is self:
+            del streams[self.name]
+        self._finished = True
+        os.close(self._wake)
 
     def abandon(self) -> None:
         """In a forked child: the records are the parent's."""
-        if self._closed is None:
-            self._closed = "belongs to the process that opened it, the parent of this one"
-            os.close(self._wake)
+        if self._reason is None:
+            self._forked = self._finished = True
+            self._reason = "belongs to the process that opened it, the parent of this one"
             self._reading = threading.RLock()
-            self._closing = threading.Lock()
-            self._pending.clear()
+            self._inside = 0
+            self._batch = (0, deque())
+            os.close(self._wake)
 
     def _check(self) -> None:
-        if self._closed:
-            raise ClosedError(f"{self._kind} {self.name!r} {self._closed}")
+        if self._reason:
+            raise ClosedError(f"{self._kind} {self.name!r} {self._reason}")
 
     _kind = "record stream"
 
@@ -234,5 +290,5 @@ class RecordStream:
         self.close()
 
     def __repr__(self) -> str:
-        state = ", closed" if self._closed else ""
+        state = ", closed" if self._reason else ""
         return f"<{type(self).__name__} {self.name!r} of {self.record_type.name}{state}>"

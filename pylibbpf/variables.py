@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, MutableMapping
 
 from pylibbpf.btf.types import Datasec, Var
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from pylibbpf.object import Object
 
 __all__ = ["Globals"]
-
-_EPERM = 1
 
 
 class _Variable:
@@ -81,10 +80,11 @@ class Globals(MutableMapping):  # type: ignore[type-arg]  # typed by BTF, not st
     def __setitem__(self, name: str, value: Any) -> None:
         variable = self._find(name)
         section = variable.section
-        if section == ".kconfig" or (self._owner.loaded and section.startswith(".rodata")):
+        tried = self._owner._handle.load_tried
+        if section == ".kconfig" or (tried and section.startswith(".rodata")):
             when = "at load" if section == ".kconfig" else "before load"
             raise BpfError(
-                _EPERM, "set global", name, f"variables of {section} are set {when} only"
+                errno.EPERM, "set global", name, f"variables of {section} are set {when} only"
             )
         data = bytes(value) if variable.codec is None else variable.codec.encode(value)
         self._owner._handle_of(section).write(variable.offset, data)

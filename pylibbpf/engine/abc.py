@@ -11,7 +11,7 @@ A handle that was closed, or that a forked child inherited, raises
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 
 class LinkHandle(Protocol):
@@ -49,6 +49,10 @@ class ProgramHandle(Protocol):
     flags: int
 
     @property
+    def optional(self) -> bool:
+        """True for ``SEC("?...")``."""
+
+    @property
     def fd(self) -> int: ...
     def instructions(self) -> bytes:
         """The program's instructions: as in the file before load, relocated after it."""
@@ -65,12 +69,20 @@ class RecordSource(Protocol):
     def fileno(self) -> int:
         """A descriptor that polls readable when there are records."""
 
-    def drain(self) -> tuple[bytes, Sequence[int], int]:
-        """Take the records that are there, up to an engine's batch size, without waiting.
+    @property
+    def lost(self) -> int:
+        """How many records were lost since it was opened, as far as the kernel says."""
 
-        Returns their bytes, a flat sequence of offset and length of each record in it, and how
-        many records were lost since the last call.
+    def drain(self) -> tuple[int, bytes, Sequence[int]]:
+        """Give a batch of the records that are there, without waiting.
+
+        Returns the batch's number, the records' bytes, and a flat sequence of offset and length
+        of each in it. The same batch is given again until :meth:`taken` is called: a caller that
+        is interrupted between the two loses nothing, and knows it again by its number.
         """
+
+    def taken(self) -> None:
+        """Let go of the batch that was given."""
 
     def close(self) -> None: ...
 
@@ -134,6 +146,7 @@ class ObjectHandle(Protocol):
     """A BPF object that was opened."""
 
     name: str
+    load_tried: bool
 
     @property
     def programs(self) -> Sequence[ProgramHandle]: ...
@@ -150,11 +163,15 @@ class ObjectHandle(Protocol):
     def close(self) -> None: ...
 
 
-@runtime_checkable
 class Engine(Protocol):
     """Opens objects."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
+    @property
+    def needs_tracefs(self) -> bool:
+        """Whether attaching to tracepoints and probes reads the host's tracefs."""
+
 
     def open(
         self,

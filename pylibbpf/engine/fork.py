@@ -9,6 +9,7 @@ closed, nothing is detached, and its use raises :class:`~pylibbpf.errors.ClosedE
 from __future__ import annotations
 
 import os
+import warnings
 import weakref
 
 TYPE_CHECKING = False
@@ -29,7 +30,11 @@ def track(handle: Abandonable) -> None:
 
 def _abandon_all() -> None:
     for handle in list(_handles):
-        handle.abandon()
+        try:
+            handle.abandon()
+        except OSError as error:
+            # One that cannot be closed must not keep the others open.
+            warnings.warn(f"{handle!r} in a forked child: {error}", ResourceWarning, stacklevel=1)
     _handles.clear()
 
 

@@ -32,6 +32,8 @@ def select(choice: str | Engine | None = None) -> Engine:
         NotSupportedError: this version has no engine of that name.
     """
     if choice is not None and not isinstance(choice, str):
+        if not hasattr(choice, "open"):
+            raise TypeError(f"an engine is a name or an engine, not {type(choice).__name__}")
         return choice
     name = choice or os.environ.get(ENVIRONMENT) or "kernel"
     if name not in ENGINES:

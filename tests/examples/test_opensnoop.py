@@ -80,7 +80,7 @@ def test_demo_shows_its_own_workload():
     assert child.returncode == 0
     pid = int(err.split("process ")[1].split()[0])
     seen = {row[1:] for row in rows(out) if row[0] == pid}
-    assert ("sh", "ENOENT", "/etc/pylibbpf-no-such-file") in seen
+    assert ("sh", "ENOENT", "/etc/pylibbpf-no-such-file") in seen, f"{len(out)} bytes; {err}"
     assert ("sh", "3", "/etc/os-release") in seen
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)

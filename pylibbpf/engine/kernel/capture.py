@@ -31,7 +31,8 @@ class Capture:
         self.messages: list[tuple[int, str]] = []
 
     def __enter__(self) -> Capture:
-        self._lib.plb_capture_begin(DEBUG if _debugging() else INFO)
+        if not self._lib.plb_capture_begin(DEBUG if _debugging() else INFO):
+            raise MemoryError
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -40,20 +40,6 @@ def check(
     return rc
 
 
-def check_pointer(
-    pointer: Any,
-    operation: str,
-    object: str | None = None,
-    capture: Capture | None = None,
-    **facts: Any,
-) -> Any:
-    """``pointer`` if it is not NULL; raise what errno means otherwise."""
-    ffi, _ = load()
-    if pointer == ffi.NULL:
-        raise failure(ffi.errno, operation, object, capture, **facts)
-    return pointer
-
-
 def failure(
     number: int,
     operation: str,

@@ -7,8 +7,9 @@ from _thread import RLock  # threading takes 0.7 MB, and every load would pay it
 
 from pylibbpf.engine.fork import track
 from pylibbpf.engine.kernel.capture import Capture
-from pylibbpf.engine.kernel.check import check, check_pointer, load_failure, open_failure
+from pylibbpf.engine.kernel.check import check, load_failure, open_failure
 from pylibbpf.engine.kernel.library import load
+from pylibbpf.engine.kernel.links import KernelLink, new_descriptors
 from pylibbpf.engine.kernel.maps import KernelMap
 from pylibbpf.engine.kernel.opts import opts
 from pylibbpf.engine.kernel.programs import KernelProgram
@@ -16,15 +17,17 @@ from pylibbpf.errors import BpfError, ClosedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
-    from pylibbpf.engine.kernel.records import KernelPerf, KernelRing
+    from pylibbpf.engine.kernel.records import Source
 
 
 class KernelEngine:
     """Loads into the running kernel. Needs CAP_BPF, and more by program type."""
 
     name = "kernel"
+    needs_tracefs = True
 
     def open(
         self,
@@ -48,23 +51,22 @@ class KernelObject:
     """A ``bpf_object``, its programs and its maps."""
 
     def __init__(self, data: bytes, name: str, **options: str | None) -> None:
-        ffi, lib = load()
+        self.ffi, self.lib = ffi, lib = load()
         self.name = name
-        self._lib = lib
-        self._ffi = ffi
         self._lock = RLock()
         self._gone: str | None = None
+        self.load_tried = False
         self._links: list[KernelLink] = []
-        self._sources: list[KernelRing | KernelPerf] = []
+        self._sources: list[Source] = []
+        # Closed when it is collected, too: whatever interrupts what follows leaves nothing.
+        self._cell = ffi.gc(ffi.new("struct plb_object *"), lib.plb_object_close)
         fields, keep = opts("bpf_object_open_opts", object_name=name, **options)
         with Capture() as capture:
-            pointer = lib.bpf_object__open_mem(ffi.from_buffer(data), len(data), fields)
-            number = ffi.errno
+            rc = lib.plb_object_open(self._cell, ffi.from_buffer(data), len(data), fields)
         del keep
-        if pointer == ffi.NULL:
-            raise open_failure(number, name, capture, has_btf=b"\0.BTF\0" in data)
+        if rc < 0:
+            raise open_failure(-rc, name, capture, has_btf=b"\0.BTF\0" in data)
         capture.log()
-        self._pointer = pointer
         self.programs = [
             KernelProgram(self, each) for each in self._each(lib.bpf_object__next_program)
         ]
@@ -73,10 +75,10 @@ class KernelObject:
 
     def _each(self, following: Any) -> list[Any]:
         found = []
-        each = following(self._pointer, self._ffi.NULL)
-        while each != self._ffi.NULL:
+        each = following(self._cell.object, self.ffi.NULL)
+        while each != self.ffi.NULL:
             found.append(each)
-            each = following(self._pointer, each)
+            each = following(self._cell.object, each)
         return found
 
     def __enter__(self) -> KernelObject:
@@ -97,17 +99,20 @@ class KernelObject:
 
     def btf(self) -> bytes | None:
         with self:
-            btf = self._lib.bpf_object__btf(self._pointer)
-            if btf == self._ffi.NULL:
+            btf = self.lib.bpf_object__btf(self._cell.object)
+            if btf == self.ffi.NULL:
                 return None
-            size = self._ffi.new("uint32_t *")
-            data = check_pointer(self._lib.btf__raw_data(btf, size), "read BTF", self.name)
-            return bytes(self._ffi.buffer(data, size[0]))
+            size = self.ffi.new("uint32_t *")
+            data = self.lib.btf__raw_data(btf, size)
+            return None if data == self.ffi.NULL else bytes(self.ffi.buffer(data, size[0]))
 
     def load(self) -> None:
         with self:
+            self.load_tried = True
+            for each in self.maps:
+                each.loading()
             with Capture() as capture:
-                rc = self._lib.bpf_object__load(self._pointer)
+                rc = self.lib.bpf_object__load(self._cell.object)
             if rc < 0:
                 raise load_failure(-rc, self.name, capture, self._facts)
             capture.log()
@@ -124,36 +129,46 @@ class KernelObject:
                 return each.facts()
         return {"program_types": [each.type for each in self.programs if each.autoload]}
 
-    def attach(self, call: Any, pointer: Any, name: str, section: str) -> KernelLink:
-        """Attach a program or struct_ops map by ``call(pointer)``."""
+    def attach(self, call: Callable[[Any, Any], int], pointer: Any, name: str) -> KernelLink:
+        """Attach a program or struct_ops map by ``call(cell, pointer)``."""
         with self:
-            with Capture() as capture:
-                link = call(pointer)
-                number = self._ffi.errno
-            if link == self._ffi.NULL:
-                self._ffi.errno = number
-                facts = self._facts(name) | {"section": section}
-                check_pointer(link, "attach", name, capture, **facts)
+            link = KernelLink(self, name)
+            # Before the call: what C stores in the link's cell is then closed with the object,
+            # whatever interrupts us.
+            self._links.append(link)
+            try:
+                with Capture() as capture, new_descriptors() as made:
+                    rc = call(link.cell, pointer)
+            finally:
+                if link.cell.link == self.ffi.NULL:
+                    self.forget(link)
+            link.descriptors = made.found
+            check(rc, "attach", name, capture, **self._facts(name))
             capture.log()
-            handle = KernelLink(self, link, name)
-            self._links.append(handle)
-            return handle
+            return link
 
     def forget(self, link: KernelLink) -> None:
         if link in self._links:
             self._links.remove(link)
 
-    def add_source(self, source: KernelRing | KernelPerf) -> None:
+    def add_source(self, source: Source) -> None:
         self._sources.append(source)
 
-    def forget_source(self, source: KernelRing | KernelPerf) -> None:
+    def reads(self, name: str) -> bool:
+        """Whether the records of a map are being read: they have one consumer."""
+        return any(source.name == name for source in self._sources)
+
+    def forget_source(self, source: Source) -> None:
         if source in self._sources:
             self._sources.remove(source)
 
     def close(self) -> None:
-        """Detach every link, then close the object. Raises the first failure, after the rest."""
+        """Detach every link, then close the object. Raises the first failure, after the rest.
+
+        Whoever interrupts it calls it again: it goes on where it was.
+        """
         with self._lock:
-            if self._gone:
+            if self._gone and self._cell.object == self.ffi.NULL:
                 return
             failed: BpfError | None = None
             for source in list(self._sources):
@@ -163,13 +178,12 @@ class KernelObject:
                     link.close()
                 except BpfError as error:
                     failed = failed or error
-            self._gone = "is closed"
+            self._gone = self._gone or "is closed"
             for each in self.maps:
                 each.close()
-            pointer, self._pointer = self._pointer, self._ffi.NULL
-        with Capture() as capture:
-            self._lib.bpf_object__close(pointer)
-        capture.log()
+            with Capture() as capture:
+                self.lib.plb_object_close(self._cell)
+            capture.log()
         if failed is not None:
             raise failed
 
@@ -179,47 +193,20 @@ class KernelObject:
             return
         self._gone = "belongs to the process that opened it, the parent of this one"
         self._lock = RLock()
-        lib = self._lib
-        fds = [lib.bpf_link__fd(link.pointer) for link in self._links]
-        fds += [lib.bpf_program__fd(program.pointer) for program in self.programs]
-        fds += [lib.bpf_map__fd(each.pointer) for each in self.maps]
+        lib = self.lib
+        fds = {fd for link in self._links for fd in link.descriptors}
+        fds |= {lib.bpf_program__fd(program.pointer) for program in self.programs}
+        fds |= {lib.bpf_map__fd(each.pointer) for each in self.maps}
         for source in self._sources:
             source.abandon()
         for each in self.maps:
             each.abandon()
-        lib.plb_absent_take()
         for fd in fds:
             if fd >= 0:
                 os.close(fd)
+        # The memory that libbpf has for them is the child's copy; freeing it would detach.
+        for link in self._links:
+            link.cell.link = self.ffi.NULL
+        self._cell.object = self.ffi.NULL
         self._links.clear()
         self._sources.clear()
-
-
-class KernelLink:
-    """A ``bpf_link``: an attachment that ends with it."""
-
-    def __init__(self, owner: KernelObject, pointer: Any, name: str) -> None:
-        self._owner = owner
-        self.pointer = pointer
-        self.name = name
-
-    @property
-    def fd(self) -> int:
-        self._owner.alive()
-        if self.pointer is None:
-            raise ClosedError(f"link of {self.name!r} is closed")
-        return int(self._owner._lib.bpf_link__fd(self.pointer))
-
-    def close(self) -> None:
-        owner = self._owner
-        if owner._gone:
-            return
-        with owner._lock:
-            pointer, self.pointer = self.pointer, None
-            if pointer is None or owner._gone:
-                return
-            owner.forget(self)
-            with Capture() as capture:
-                rc = owner._lib.bpf_link__destroy(pointer)
-            check(rc, "detach", self.name, capture)
-            capture.log()

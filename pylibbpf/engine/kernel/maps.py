@@ -6,7 +6,8 @@ import errno
 import os
 import sys
 
-from pylibbpf.engine.kernel.check import check, check_pointer, failure
+from pylibbpf.engine.kernel.capture import Capture
+from pylibbpf.engine.kernel.check import check, failure
 from pylibbpf.errors import BpfError, ClosedError
 
 TYPE_CHECKING = False
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from pylibbpf.engine.kernel.engine import KernelLink, KernelObject
+    from pylibbpf.engine.kernel.engine import KernelObject
+    from pylibbpf.engine.kernel.links import KernelLink
     from pylibbpf.engine.kernel.records import KernelPerf, KernelRing
 
 # Entries asked for in one batch, at first.
@@ -30,18 +32,19 @@ class KernelMap:
 
     def __init__(self, owner: KernelObject, pointer: Any) -> None:
         self._owner = owner
-        self._ffi = owner._ffi
-        self._lib = lib = owner._lib
+        self._ffi = owner.ffi
+        self._lib = lib = owner.lib
         self.pointer = pointer
-        self.name: str = self._ffi.string(lib.bpf_map__name(pointer)).decode()
+        self.name = os.fsdecode(self._ffi.string(lib.bpf_map__name(pointer)))
         self.internal = bool(lib.bpf_map__is_internal(pointer))
-        if self.internal:
+        if self.internal and not self.name.startswith("."):
             # libbpf puts the object's name before .data, .rodata, .bss and .kconfig.
-            self.name = self.name[self.name.index(".") :]
+            self.name = self.name[self.name.rindex(".") :]
         # Before load: libbpf forgets them there for maps whose types the kernel would not take
         # (queues, maps of maps).
-        self.key_type_id = int(lib.bpf_map__btf_key_type_id(pointer))
-        self.value_type_id = int(lib.bpf_map__btf_value_type_id(pointer))
+        self.key_type_id = self._key_type = int(lib.bpf_map__btf_key_type_id(pointer))
+        self.value_type_id = self._value_type = int(lib.bpf_map__btf_value_type_id(pointer))
+        self._sizes = lib.bpf_map__key_size(pointer), lib.bpf_map__value_size(pointer)
         self._map = self._ffi.new("struct plb_map *", {"fd": -1})
         self._shape: tuple[int, int, int] | None = None
         self._size = -1  # bytes of a lookup's result, once the map is loaded and used
@@ -64,13 +67,14 @@ class KernelMap:
     # ---- the definition
 
     def _get(self, function: str) -> Any:
-        self._owner.alive()
-        return getattr(self._lib, function)(self.pointer)
+        with self._owner:
+            return getattr(self._lib, function)(self.pointer)
 
     def _set(self, function: str, value: Any, what: str) -> None:
-        with self._owner:
+        with self._owner, Capture() as capture:
             rc = getattr(self._lib, function)(self.pointer, value)
-            check(rc, f"set {what} of", self.name)
+        check(rc, f"set {what} of", self.name, capture)
+        capture.log()
 
     @property
     def type(self) -> int:
@@ -87,6 +91,8 @@ class KernelMap:
     @key_size.setter
     def key_size(self, value: int) -> None:
         self._set("bpf_map__set_key_size", value, "key_size")
+        # Of another size it is no longer what BTF says, but bytes.
+        self.key_type_id = self._key_type if value == self._sizes[0] else 0
 
     @property
     def value_size(self) -> int:
@@ -94,7 +100,12 @@ class KernelMap:
 
     @value_size.setter
     def value_size(self, value: int) -> None:
-        self._set("bpf_map__set_value_size", value, "value_size")
+        with self._owner:
+            self._set("bpf_map__set_value_size", value, "value_size")
+            # libbpf from 1.3 on moves the initial values of global data to a place that fits.
+            self._initial()
+        if not self.internal:
+            self.value_type_id = self._value_type if value == self._sizes[1] else 0
 
     @property
     def max_entries(self) -> int:
@@ -132,15 +143,17 @@ class KernelMap:
 
     # ---- lifetime
 
+    def loading(self) -> None:
+        """Before the object's load, which may move or protect the initial values."""
+        self._map.memory = self._ffi.NULL
+
     def loaded(self) -> None:
         """Take the descriptor, after the object's load; map global data into memory."""
         lib = self._lib
         fd = lib.bpf_map__fd(self.pointer)
-        lib.plb_absent_take()
         if fd < 0:
             return  # autocreate was off
         self._map.fd = fd
-        self._map.memory = self._ffi.NULL
         self.key_bytes = self.key_size
         if self.internal and self.flags & BPF_F_MMAPABLE:
             # Frozen maps (.rodata, .kconfig) may only be mapped for reading.
@@ -181,7 +194,12 @@ class KernelMap:
 
     def _need_loaded(self) -> None:
         if self._map.fd < 0:
-            raise BpfError(errno.EBADF, "use map", self.name, "the map is not loaded yet")
+            why = (
+                "the object's load failed, or the map was left out (autocreate)"
+                if self._owner.load_tried
+                else "the map is not loaded yet"
+            )
+            raise BpfError(errno.EBADF, "use map", self.name, why)
 
     def _fail(self, rc: int, operation: str) -> BaseException:
         if self._map.closed:
@@ -406,27 +424,22 @@ class KernelMap:
     # ---- what hangs on a map
 
     def attach_struct_ops(self) -> KernelLink:
-        return self._owner.attach(
-            self._lib.bpf_map__attach_struct_ops, self.pointer, self.name, ".struct_ops"
-        )
+        return self._owner.attach(self._lib.plb_struct_ops_attach, self.pointer, self.name)
 
     def open_ring(self) -> KernelRing:
         from pylibbpf.engine.kernel.records import KernelRing
 
         with self._owner as owner:
-            ring = self._lib.plb_ring_open(self.fd, self.max_entries)
-            check_pointer(ring, "ring buffer", self.name)
-            return KernelRing(owner, self.name, self.fd, ring)
+            self._need_unread("ring buffer")
+            return KernelRing(owner, self.name, self.fd, self.max_entries)
 
     def open_perf(self, pages: int) -> KernelPerf:
-        from pylibbpf.engine.kernel.capture import Capture
         from pylibbpf.engine.kernel.records import KernelPerf
 
         with self._owner as owner:
-            fd = self.fd
-            with Capture() as capture:
-                perf = self._lib.plb_perf_open(fd, pages)
-                number = self._ffi.errno
-            self._ffi.errno = number
-            check_pointer(perf, "perf buffer", self.name, capture, pages=pages)
-            return KernelPerf(owner, self.name, perf)
+            self._need_unread("perf buffer")
+            return KernelPerf(owner, self.name, self.fd, pages)
+
+    def _need_unread(self, what: str) -> None:
+        if self._owner.reads(self.name):
+            raise BpfError(errno.EBUSY, f"open {what}", self.name, "it is being read already")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+from pylibbpf.engine.kernel.capture import Capture
 from pylibbpf.engine.kernel.check import check
 from pylibbpf.engine.kernel.opts import opts
 from pylibbpf.errors import BpfError
@@ -10,7 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from pylibbpf.engine.kernel.engine import KernelLink, KernelObject
+    from pylibbpf.engine.kernel.engine import KernelObject
+    from pylibbpf.engine.kernel.links import KernelLink
 
 # Room for what a program leaves behind its data: bpf_xdp_adjust_tail, bpf_skb_change_tail.
 _DATA_OUT_SLACK = 65536
@@ -39,19 +43,23 @@ class KernelProgram:
 
     def __init__(self, owner: KernelObject, pointer: Any) -> None:
         self._owner = owner
-        self._lib = owner._lib
-        self._ffi = owner._ffi
+        self._lib = lib = owner.lib
+        self._ffi = ffi = owner.ffi
         self.pointer = pointer
-        self.name = self._ffi.string(self._lib.bpf_program__name(pointer)).decode()
-        self.section = self._ffi.string(self._lib.bpf_program__section_name(pointer)).decode()
+        self.name = os.fsdecode(ffi.string(lib.bpf_program__name(pointer)))
+        self.section = os.fsdecode(ffi.string(lib.bpf_program__section_name(pointer)))
+        # libbpf takes the "?" off the section's name, and leaves this of it.
+        self.optional = not lib.bpf_program__autoload(pointer)
 
     def _get(self, function: str) -> Any:
-        self._owner.alive()
-        return getattr(self._lib, function)(self.pointer)
+        with self._owner:
+            return getattr(self._lib, function)(self.pointer)
 
     def _set(self, function: str, value: Any, what: str) -> None:
-        with self._owner:
-            check(getattr(self._lib, function)(self.pointer, value), f"set {what} of", self.name)
+        with self._owner, Capture() as capture:
+            rc = getattr(self._lib, function)(self.pointer, value)
+        check(rc, f"set {what} of", self.name, capture)
+        capture.log()
 
     @property
     def type(self) -> int:
@@ -83,8 +91,8 @@ class KernelProgram:
 
     @autoattach.setter
     def autoattach(self, value: bool) -> None:
-        self._owner.alive()
-        self._lib.bpf_program__set_autoattach(self.pointer, bool(value))
+        with self._owner:
+            self._lib.bpf_program__set_autoattach(self.pointer, bool(value))
 
     @property
     def flags(self) -> int:
@@ -110,15 +118,12 @@ class KernelProgram:
             return bytes(self._ffi.buffer(insns, count * 8))
 
     def attach(self) -> KernelLink:
-        return self._owner.attach(
-            self._lib.bpf_program__attach, self.pointer, self.name, self.section
-        )
+        return self._owner.attach(self._lib.plb_program_attach, self.pointer, self.name)
 
     def test_run(
         self, data: bytes | None, ctx: bytes | None, repeat: int, flags: int, cpu: int
     ) -> TestRun:
         ffi = self._ffi
-        fd = self.fd
         fields, keep = opts("bpf_test_run_opts", repeat=repeat, flags=flags, cpu=cpu)
         out = context = ctx_out = ffi.NULL
         if data is not None:
@@ -133,7 +138,12 @@ class KernelProgram:
         if ctx and self.type in _CTX_OUT:
             ctx_out = ffi.new("char[]", _CTX_OUT_SIZE)
             fields.ctx_out, fields.ctx_size_out = ctx_out, _CTX_OUT_SIZE
-        rc = self._lib.bpf_prog_test_run_opts(fd, fields)
+        with self._owner:
+            fd = os.dup(self.fd)  # the run may be long, and the object closed meanwhile
+        try:
+            rc = self._lib.bpf_prog_test_run_opts(fd, fields)
+        finally:
+            os.close(fd)
         check(rc, "test run", self.name, section=self.section)
         if ctx_out != ffi.NULL:
             after = bytes(ffi.buffer(ctx_out, fields.ctx_size_out))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pylibbpf.engine.kernel.check import check, check_pointer
+from pylibbpf.engine.kernel.capture import Capture
+from pylibbpf.engine.kernel.check import check
 from pylibbpf.errors import ClosedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     from pylibbpf.engine.kernel.engine import KernelObject
 
@@ -17,74 +17,79 @@ _BATCH_BYTES = 64 * 1024
 _BATCH_RECORDS = 1024
 
 
-class _Source:
-    def __init__(self, owner: KernelObject, name: str) -> None:
-        ffi, lib = owner._ffi, owner._lib
+class Source:
+    """A stream of records; ``close()`` may be repeated, and interrupted.
+
+    ``cell`` is the C struct of the stream, whose functions in the shim are named after it.
+    """
+
+    def __init__(self, owner: KernelObject, name: str, what: str, cell: str) -> None:
+        ffi, lib = owner.ffi, owner.lib
         self._owner = owner
         self._ffi = ffi
-        self._lib = lib
-        self.name = name
+        self._what = what
         self._closed = False
-        batch = check_pointer(lib.plb_batch_new(_BATCH_BYTES, _BATCH_RECORDS), "buffer", name)
-        self._batch = ffi.gc(batch, lib.plb_batch_free)
-        owner.add_source(self)  # type: ignore[arg-type]  # only its two subclasses are made
+        self.name = name
+        self._batch = ffi.gc(ffi.new("struct plb_batch *"), lib.plb_batch_free)
+        check(lib.plb_batch_open(self._batch, _BATCH_BYTES, _BATCH_RECORDS), what, name)
+        self._drain = getattr(lib, f"{cell}_drain")
+        self._close = getattr(lib, f"{cell}_close")
+        self._abandon = getattr(lib, f"{cell}_abandon")
+        self._cell = ffi.gc(ffi.new(f"struct {cell} *"), self._close)
+        self._cell.closed = 1  # until it is open
+        self._fd = -1
 
-    def _take(self, rc: int, operation: str) -> tuple[bytes, Sequence[int], int]:
+    def fileno(self) -> int:
+        return self._fd
+
+    def drain(self) -> tuple[int, bytes, Sequence[int]]:
+        rc = self._drain(self._cell, self._batch)
+        batch = self._batch
         if rc < 0:
             if self._closed:
                 self._owner.alive()
-                raise ClosedError(f"{operation} {self.name!r} is closed")
-            check(rc, operation, self.name)
-        batch = self._batch
+                raise ClosedError(f"{self._what} {self.name!r} is closed")
+            check(rc, self._what, self.name)
         if not batch.count:
-            return b"", (), batch.lost
+            return batch.number, b"", ()
         data = bytes(self._ffi.buffer(batch.data, batch.used))
-        return data, self._ffi.unpack(batch.spans, batch.count * 2), batch.lost
+        return batch.number, data, self._ffi.unpack(batch.spans, batch.count * 2)
+
+    def taken(self) -> None:
+        self._batch.count = 0
+
+    @property
+    def lost(self) -> int:
+        return int(self._batch.lost)
+
+    def close(self) -> None:
+        self._closed = True
+        self._close(self._cell)
+        self._owner.forget_source(self)
+
+    def abandon(self) -> None:
+        """In a forked child: the records are the parent's."""
+        self._closed = True
+        self._abandon(self._cell)
 
 
-class KernelRing(_Source):
+class KernelRing(Source):
     """A BPF_MAP_TYPE_RINGBUF, read through its memory."""
 
-    def __init__(self, owner: KernelObject, name: str, fd: int, ring: Any) -> None:
-        super().__init__(owner, name)
+    def __init__(self, owner: KernelObject, name: str, fd: int, size: int) -> None:
+        super().__init__(owner, name, "ring buffer", "plb_ring")
+        check(owner.lib.plb_ring_open(self._cell, fd, size), self._what, name)
         self._fd = fd
-        self._ring = self._ffi.gc(ring, self._lib.plb_ring_free)
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def drain(self) -> tuple[bytes, Sequence[int], int]:
-        return self._take(self._lib.plb_ring_drain(self._ring, self._batch), "ring buffer")
-
-    def close(self) -> None:
-        self._closed = True
-        self._lib.plb_ring_close(self._ring)
-        self._owner.forget_source(self)
-
-    def abandon(self) -> None:
-        # Unmapping in the child leaves the parent's mapping alone.
-        self._closed = True
+        owner.add_source(self)
 
 
-class KernelPerf(_Source):
+class KernelPerf(Source):
     """A BPF_MAP_TYPE_PERF_EVENT_ARRAY, read through libbpf's perf_buffer."""
 
-    def __init__(self, owner: KernelObject, name: str, perf: Any) -> None:
-        super().__init__(owner, name)
-        self._perf = self._ffi.gc(perf, self._lib.plb_perf_free)
-        self._fd = int(self._lib.plb_perf_fd(perf))
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def drain(self) -> tuple[bytes, Sequence[int], int]:
-        return self._take(self._lib.plb_perf_drain(self._perf, self._batch), "perf buffer")
-
-    def close(self) -> None:
-        self._closed = True
-        self._lib.plb_perf_close(self._perf)
-        self._owner.forget_source(self)
-
-    def abandon(self) -> None:
-        self._closed = True
-        self._lib.plb_perf_abandon(self._perf)
+    def __init__(self, owner: KernelObject, name: str, fd: int, pages: int) -> None:
+        super().__init__(owner, name, "perf buffer", "plb_perf")
+        with Capture() as capture:
+            rc = owner.lib.plb_perf_open(self._cell, fd, pages)
+        check(rc, self._what, name, capture, pages=pages)
+        self._fd = int(owner.lib.plb_perf_fd(self._cell))
+        owner.add_source(self)

@@ -68,72 +68,71 @@ const char *plb_function_since(int index)
 	return plb_functions[index].since;
 }
 
-bool plb_function_present(int index)
-{
-	return *plb_functions[index].pointer != NULL;
-}
-
-int plb_function_count(void)
-{
-	return plb_function_total;
-}
-
 /* ---- what libbpf prints ------------------------------------------------------------------ */
 
 /* libbpf_set_print is one for the process.  Only threads that are inside one of our calls
  * collect; whatever libbpf says elsewhere goes to the function that was set before ours. */
-static __thread struct {
-	int active;
+struct plb_capture {
 	int level;
 	char *text;
 	size_t used;
 	size_t size;
-} plb_capture;
+	struct plb_capture *outer;
+};
+static __thread struct plb_capture *plb_capturing;
 
 static int plb_print(int level, const char *format, va_list arguments)
 {
+	struct plb_capture *capture = plb_capturing;
 	va_list again;
 	size_t need;
 	int length;
 
-	if (!plb_capture.active)
+	if (!capture)
 		return plb_previous_print ? plb_previous_print(level, format, arguments) : 0;
-	if (level > plb_capture.level)
+	if (level > capture->level)
 		return 0;
 	va_copy(again, arguments);
 	length = vsnprintf(NULL, 0, format, again);
 	va_end(again);
 	if (length < 0)
 		return length;
-	need = plb_capture.used + (size_t)length + 2;
-	if (need > plb_capture.size) {
+	need = capture->used + (size_t)length + 2;
+	if (need > capture->size) {
 		size_t size = need < 4096 ? 4096 : need * 2;
-		char *text = realloc(plb_capture.text, size);
+		char *text = realloc(capture->text, size);
 
 		if (!text)
 			return -ENOMEM;
-		plb_capture.text = text;
-		plb_capture.size = size;
+		capture->text = text;
+		capture->size = size;
 	}
-	plb_capture.text[plb_capture.used] = (char)('0' + level);
-	vsnprintf(plb_capture.text + plb_capture.used + 1, (size_t)length + 1, format, arguments);
-	plb_capture.used = need;
+	capture->text[capture->used] = (char)('0' + level);
+	vsnprintf(capture->text + capture->used + 1, (size_t)length + 1, format, arguments);
+	capture->used = need;
 	return length;
 }
 
-void plb_capture_begin(int level)
+bool plb_capture_begin(int level)
 {
-	plb_capture.active = 1;
-	plb_capture.level = level;
-	plb_capture.used = 0;
+	struct plb_capture *capture = calloc(1, sizeof(*capture));
+
+	if (!capture)
+		return false;
+	capture->level = level;
+	capture->outer = plb_capturing;
+	plb_capturing = capture;
+	return true;
 }
 
 char *plb_capture_end(size_t *size)
 {
-	char *text = plb_capture.text;
+	struct plb_capture *capture = plb_capturing;
+	char *text = capture->text;
 
-	*size = plb_capture.used;
-	memset(&plb_capture, 0, sizeof(plb_capture));
+	*size = capture->used;
+	plb_capturing = capture->outer;
+	free(capture);
 	return text;
 }
 
@@ -170,6 +169,42 @@ static bool plb_shut(int *users, int *closed)
 	while (__atomic_load_n(users, __ATOMIC_SEQ_CST) > 0)
 		nanosleep(&pause, NULL);
 	return true;
+}
+
+/* ---- objects and links ------------------------------------------------------------------- */
+
+int plb_object_open(struct plb_object *cell, const void *data, size_t size,
+		    const struct bpf_object_open_opts *opts)
+{
+	cell->object = bpf_object__open_mem(data, size, opts);
+	return cell->object ? 0 : -errno;
+}
+
+void plb_object_close(struct plb_object *cell)
+{
+	struct bpf_object *object = __atomic_exchange_n(&cell->object, NULL, __ATOMIC_SEQ_CST);
+
+	if (object)
+		bpf_object__close(object);
+}
+
+int plb_program_attach(struct plb_link *cell, const struct bpf_program *program)
+{
+	cell->link = bpf_program__attach(program);
+	return cell->link ? 0 : -errno;
+}
+
+int plb_struct_ops_attach(struct plb_link *cell, const struct bpf_map *map)
+{
+	cell->link = bpf_map__attach_struct_ops(map);
+	return cell->link ? 0 : -errno;
+}
+
+int plb_link_destroy(struct plb_link *cell)
+{
+	struct bpf_link *link = __atomic_exchange_n(&cell->link, NULL, __ATOMIC_SEQ_CST);
+
+	return link ? bpf_link__destroy(link) : 0;
 }
 
 /* ---- maps -------------------------------------------------------------------------------- */
@@ -299,32 +334,21 @@ int plb_map_memory_write(struct plb_map *map, size_t offset, const void *from, s
 
 /* ---- batches of records ------------------------------------------------------------------ */
 
-struct plb_batch *plb_batch_new(size_t size, size_t max)
+int plb_batch_open(struct plb_batch *batch, size_t size, size_t max)
 {
-	struct plb_batch *batch = calloc(1, sizeof(*batch));
-
-	if (!batch)
-		return NULL;
 	batch->data = malloc(size);
 	batch->spans = malloc(max * 2 * sizeof(*batch->spans));
 	batch->size = size;
 	batch->max = max;
-	if (!batch->data || !batch->spans) {
-		free(batch->data);
-		free(batch->spans);
-		free(batch);
-		return NULL;
-	}
-	return batch;
+	return batch->data && batch->spans ? 0 : -ENOMEM;
 }
 
 void plb_batch_free(struct plb_batch *batch)
 {
-	if (!batch)
-		return;
 	free(batch->data);
 	free(batch->spans);
-	free(batch);
+	batch->data = NULL;
+	batch->spans = NULL;
 }
 
 static bool plb_batch_grow(struct plb_batch *batch, size_t size, size_t max)
@@ -365,52 +389,37 @@ static void plb_batch_add(struct plb_batch *batch, const void *record, uint32_t 
 #define PLB_RINGBUF_DISCARD (1u << 30)
 #define PLB_RINGBUF_HEADER 8u
 
-struct plb_ring {
-	int users;
-	int closed;
-	unsigned long *consumer;
-	unsigned long *producer;
-	char *data;
-	unsigned long mask;
-	size_t page;
-};
-
 static void plb_ring_unmap(struct plb_ring *ring)
 {
 	munmap(ring->consumer, ring->page);
 	munmap(ring->producer, ring->page + 2 * (ring->mask + 1));
 }
 
-struct plb_ring *plb_ring_open(int map_fd, uint32_t max_entries)
+/* `ring` says closed until it is open. */
+int plb_ring_open(struct plb_ring *ring, int map_fd, uint32_t max_entries)
 {
-	struct plb_ring *ring = calloc(1, sizeof(*ring));
 	void *consumer, *producer;
 
-	if (!ring)
-		return NULL;
 	ring->page = (size_t)sysconf(_SC_PAGESIZE);
 	ring->mask = (unsigned long)max_entries - 1;
 	/* The consumer's page is ours to write; the producer's and the data, which the kernel
 	 * maps twice in a row so that no record wraps, are read-only. */
 	consumer = mmap(NULL, ring->page, PROT_READ | PROT_WRITE, MAP_SHARED, map_fd, 0);
 	if (consumer == MAP_FAILED)
-		goto fail;
+		return -errno;
 	producer = mmap(NULL, ring->page + 2 * (size_t)max_entries, PROT_READ, MAP_SHARED, map_fd,
 			(off_t)ring->page);
 	if (producer == MAP_FAILED) {
 		int saved = errno;
 
 		munmap(consumer, ring->page);
-		errno = saved;
-		goto fail;
+		return -saved;
 	}
 	ring->consumer = consumer;
 	ring->producer = producer;
 	ring->data = (char *)producer + ring->page;
-	return ring;
-fail:
-	free(ring);
-	return NULL;
+	__atomic_store_n(&ring->closed, 0, __ATOMIC_SEQ_CST);
+	return 0;
 }
 
 int plb_ring_drain(struct plb_ring *ring, struct plb_batch *batch)
@@ -418,13 +427,17 @@ int plb_ring_drain(struct plb_ring *ring, struct plb_batch *batch)
 	unsigned long consumer, producer, start;
 	int rc = 0;
 
-	batch->used = 0;
-	batch->count = 0;
+	if (batch->count)
+		return 0;
 	if (!plb_enter(&ring->users, &ring->closed))
 		return -EBADF;
+	batch->used = 0;
 	start = consumer = __atomic_load_n(ring->consumer, __ATOMIC_ACQUIRE);
 	producer = __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE);
-	while (consumer < producer && batch->count < batch->max) {
+	/* Whoever else has the map may write the consumer's page: what is there is not trusted. */
+	if (consumer & 7 || producer - consumer > ring->mask + 1)
+		rc = -EBADMSG;
+	while (!rc && consumer < producer && batch->count < batch->max) {
 		const char *header = ring->data + (consumer & ring->mask);
 		uint32_t word = __atomic_load_n((const uint32_t *)header, __ATOMIC_ACQUIRE);
 		uint32_t length = word & ~(PLB_RINGBUF_BUSY | PLB_RINGBUF_DISCARD);
@@ -432,6 +445,10 @@ int plb_ring_drain(struct plb_ring *ring, struct plb_batch *batch)
 
 		if (word & PLB_RINGBUF_BUSY)
 			break;
+		if (whole + PLB_RINGBUF_HEADER > producer - consumer) {
+			rc = -EBADMSG;
+			break;
+		}
 		if (!(word & PLB_RINGBUF_DISCARD)) {
 			if (whole > batch->size - batch->used) {
 				if (batch->count)
@@ -445,24 +462,13 @@ int plb_ring_drain(struct plb_ring *ring, struct plb_batch *batch)
 		}
 		consumer += whole + PLB_RINGBUF_HEADER;
 	}
+	if (batch->count)
+		batch->number++;
 	/* After the copies: from here the kernel may write over what was read. */
 	if (consumer != start)
 		__atomic_store_n(ring->consumer, consumer, __ATOMIC_RELEASE);
 	plb_leave(&ring->users);
 	return rc;
-}
-
-uint64_t plb_ring_unread(struct plb_ring *ring)
-{
-	uint64_t unread = 0;
-
-	if (plb_enter(&ring->users, &ring->closed)) {
-		unsigned long consumer = __atomic_load_n(ring->consumer, __ATOMIC_ACQUIRE);
-
-		unread = __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE) - consumer;
-		plb_leave(&ring->users);
-	}
-	return unread;
 }
 
 void plb_ring_close(struct plb_ring *ring)
@@ -471,20 +477,14 @@ void plb_ring_close(struct plb_ring *ring)
 		plb_ring_unmap(ring);
 }
 
-void plb_ring_free(struct plb_ring *ring)
+/* In a forked child; the parent's mapping is its own. */
+void plb_ring_abandon(struct plb_ring *ring)
 {
-	plb_ring_close(ring);
-	free(ring);
+	if (!__atomic_exchange_n(&ring->closed, 1, __ATOMIC_SEQ_CST))
+		plb_ring_unmap(ring);
 }
 
 /* ---- perf buffer ------------------------------------------------------------------------- */
-
-struct plb_perf {
-	int users;
-	int closed;
-	struct perf_buffer *buffer;
-	struct plb_batch *batch; /* of the drain under way */
-};
 
 static void plb_perf_sample(void *context, int cpu, void *data, __u32 size)
 {
@@ -497,7 +497,6 @@ static void plb_perf_sample(void *context, int cpu, void *data, __u32 size)
 	/* Offsets are 32 bits wide. */
 	if (need > UINT32_MAX ||
 	    !plb_batch_grow(batch, need > batch->size ? need * 2 : batch->size, max)) {
-		batch->failed = ENOMEM;
 		batch->lost++;
 		return;
 	}
@@ -510,21 +509,14 @@ static void plb_perf_lost(void *context, int cpu, __u64 count)
 	((struct plb_perf *)context)->batch->lost += count;
 }
 
-struct plb_perf *plb_perf_open(int map_fd, size_t pages)
+/* `perf` says closed until it is open. */
+int plb_perf_open(struct plb_perf *perf, int map_fd, size_t pages)
 {
-	struct plb_perf *perf = calloc(1, sizeof(*perf));
-
-	if (!perf)
-		return NULL;
 	perf->buffer = perf_buffer__new(map_fd, pages, plb_perf_sample, plb_perf_lost, perf, NULL);
-	if (!perf->buffer) {
-		int saved = errno;
-
-		free(perf);
-		errno = saved;
-		return NULL;
-	}
-	return perf;
+	if (!perf->buffer)
+		return -errno;
+	__atomic_store_n(&perf->closed, 0, __ATOMIC_SEQ_CST);
+	return 0;
 }
 
 int plb_perf_fd(struct plb_perf *perf)
@@ -536,15 +528,16 @@ int plb_perf_drain(struct plb_perf *perf, struct plb_batch *batch)
 {
 	int rc;
 
-	batch->used = 0;
-	batch->count = 0;
-	batch->lost = 0;
-	batch->failed = 0;
+	if (batch->count)
+		return 0;
 	if (!plb_enter(&perf->users, &perf->closed))
 		return -EBADF;
+	batch->used = 0;
 	perf->batch = batch;
 	rc = perf_buffer__consume(perf->buffer);
 	perf->batch = NULL;
+	if (batch->count)
+		batch->number++;
 	plb_leave(&perf->users);
 	return rc < 0 ? rc : 0;
 }
@@ -573,10 +566,4 @@ void plb_perf_abandon(struct plb_perf *perf)
 			close(fd);
 	}
 	close(perf_buffer__epoll_fd(perf->buffer));
-}
-
-void plb_perf_free(struct plb_perf *perf)
-{
-	plb_perf_close(perf);
-	free(perf);
 }

@@ -6,14 +6,11 @@
 /* libbpf 1.0 */
 __u32 libbpf_major_version(void);
 __u32 libbpf_minor_version(void);
-const char *libbpf_version_string(void);
 
 struct bpf_object *bpf_object__open_mem(const void *obj_buf, size_t obj_buf_sz,
 					const struct bpf_object_open_opts *opts);
 int bpf_object__load(struct bpf_object *obj);
 void bpf_object__close(struct bpf_object *object);
-const char *bpf_object__name(const struct bpf_object *obj);
-unsigned int bpf_object__kversion(const struct bpf_object *obj);
 struct btf *bpf_object__btf(const struct bpf_object *obj);
 struct bpf_program *bpf_object__next_program(const struct bpf_object *obj,
 					     struct bpf_program *prog);
@@ -60,7 +57,6 @@ struct bpf_link *bpf_map__attach_struct_ops(const struct bpf_map *map);
 
 int bpf_link__fd(const struct bpf_link *link);
 int bpf_link__destroy(struct bpf_link *link);
-void bpf_link__disconnect(struct bpf_link *link);
 
 struct perf_buffer *perf_buffer__new(int map_fd, size_t page_cnt, perf_buffer_sample_fn sample_cb,
 				     perf_buffer_lost_fn lost_cb, void *ctx,

@@ -13,14 +13,32 @@ const char *plb_library_path(void);
 int plb_absent_take(void);
 const char *plb_function_name(int index);
 const char *plb_function_since(int index);
-bool plb_function_present(int index);
-int plb_function_count(void);
 
 /* What libbpf prints on this thread between begin and end: for each message a byte '0' + level,
- * the text and a NUL. */
-void plb_capture_begin(int level);
+ * the text and a NUL.  They nest, since a collected object or a signal handler may close another
+ * object meanwhile.  False: no memory. */
+bool plb_capture_begin(int level);
 char *plb_capture_end(size_t *size);
 void plb_free(void *memory);
+
+/*
+ * What libbpf made is stored by C before Python sees the call return: an exception that a signal
+ * handler raises at that moment loses nothing.  Opening and attaching give 0 or a negative errno;
+ * closing may be repeated, by whoever was interrupted.
+ */
+struct plb_object {
+	struct bpf_object *object;
+};
+int plb_object_open(struct plb_object *cell, const void *data, size_t size,
+		    const struct bpf_object_open_opts *opts);
+void plb_object_close(struct plb_object *cell);
+
+struct plb_link {
+	struct bpf_link *link;
+};
+int plb_program_attach(struct plb_link *cell, const struct bpf_program *program);
+int plb_struct_ops_attach(struct plb_link *cell, const struct bpf_map *map);
+int plb_link_destroy(struct plb_link *cell);
 
 /* A map: its descriptor, and its values where they are mapped.  Every call enters and leaves,
  * close refuses new calls and waits for those under way.  0 or a negative errno. */
@@ -53,25 +71,39 @@ struct plb_batch {
 	uint32_t *spans; /* offset and length of each record, in turn */
 	size_t max;      /* records that fit */
 	size_t count;    /* records filled */
-	uint64_t lost;   /* perf buffer: records lost, as the kernel tells */
-	int failed;      /* errno when memory ran out */
+	uint64_t lost;   /* perf buffer: records lost since it was opened */
+	uint64_t number; /* of this batch: counts up */
 };
-struct plb_batch *plb_batch_new(size_t size, size_t max);
+int plb_batch_open(struct plb_batch *batch, size_t size, size_t max);
 void plb_batch_free(struct plb_batch *batch);
 
-/* A ring buffer map, mapped by us: libbpf before 1.3 does not expose its ring. */
-struct plb_ring;
-struct plb_ring *plb_ring_open(int map_fd, uint32_t max_entries);
+/*
+ * A ring buffer map, mapped by us: libbpf before 1.3 does not expose its ring.  Draining fills an
+ * empty batch, and leaves one alone that holds records: whoever has taken them sets count to 0.
+ */
+struct plb_ring {
+	int users;
+	int closed;
+	unsigned long *consumer;
+	unsigned long *producer;
+	char *data;
+	unsigned long mask;
+	size_t page;
+};
+int plb_ring_open(struct plb_ring *ring, int map_fd, uint32_t max_entries);
 int plb_ring_drain(struct plb_ring *ring, struct plb_batch *batch);
-uint64_t plb_ring_unread(struct plb_ring *ring);
 void plb_ring_close(struct plb_ring *ring);
-void plb_ring_free(struct plb_ring *ring);
+void plb_ring_abandon(struct plb_ring *ring);
 
-/* A perf buffer: libbpf's, with the records collected in C. */
-struct plb_perf;
-struct plb_perf *plb_perf_open(int map_fd, size_t pages);
+/* A perf buffer: libbpf's, with the records collected in C.  Drained like a ring. */
+struct plb_perf {
+	int users;
+	int closed;
+	struct perf_buffer *buffer;
+	struct plb_batch *batch; /* of the drain under way */
+};
+int plb_perf_open(struct plb_perf *perf, int map_fd, size_t pages);
 int plb_perf_fd(struct plb_perf *perf);
 int plb_perf_drain(struct plb_perf *perf, struct plb_batch *batch);
 void plb_perf_close(struct plb_perf *perf);
 void plb_perf_abandon(struct plb_perf *perf);
-void plb_perf_free(struct plb_perf *perf);

@@ -50,10 +50,7 @@ struct bpf_map_batch_opts {
 	__u64 flags;
 };
 
-struct perf_buffer_opts {
-	size_t sz;
-	__u32 sample_period;
-};
+struct perf_buffer_opts;
 
 struct bpf_test_run_opts {
 	size_t sz;

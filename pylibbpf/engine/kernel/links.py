@@ -1,0 +1,88 @@
+"""The kernel engine's links: libbpf's ``bpf_link``."""
+
+from __future__ import annotations
+
+import os
+from _thread import RLock
+
+from pylibbpf.engine.kernel.capture import Capture
+from pylibbpf.engine.kernel.check import check
+from pylibbpf.errors import ClosedError, NotSupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pylibbpf.engine.kernel.engine import KernelObject
+
+# What an attachment holds: while one of these is open anywhere, the program may stay attached.
+_KINDS = ("anon_inode:bpf_link", "anon_inode:bpf-link", "anon_inode:[perf_event]")
+_attaching = RLock()
+
+
+class new_descriptors:  # noqa: N801  # reads as a statement: with new_descriptors() as made
+    """The descriptors of links and perf events that are made within the block.
+
+    libbpf tells one descriptor of a link, or none (USDT), and keeps others. A forked child must
+    close them all, or the program stays attached as long as the child lives.
+    """
+
+    __slots__ = ("_before", "found")
+
+    def __enter__(self) -> new_descriptors:
+        _attaching.acquire()
+        self.found: list[int] = []
+        self._before = _descriptors()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            for number, target in _descriptors().items() - self._before.items():
+                if target in _KINDS:
+                    self.found.append(number)
+        finally:
+            _attaching.release()
+
+
+def _descriptors() -> dict[int, str]:
+    """This process's descriptors, and what each is of."""
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found[int(number)] = os.readlink(f"/proc/self/fd/{number}")
+        except OSError:
+            continue  # the one that listed the folder, or another thread's
+    return found
+
+
+class KernelLink:
+    """A ``bpf_link``: an attachment that ends with it."""
+
+    def __init__(self, owner: KernelObject, name: str) -> None:
+        self._owner = owner
+        self.name = name
+        self.cell = owner.ffi.new("struct plb_link *")
+        self.descriptors: list[int] = []
+
+    @property
+    def fd(self) -> int:
+        with self._owner as owner:
+            if self.cell.link == owner.ffi.NULL:
+                raise ClosedError(f"link of {self.name!r} is closed")
+            fd = int(owner.lib.bpf_link__fd(self.cell.link))
+            if fd not in self.descriptors:
+                raise NotSupportedError(f"link of {self.name!r} has no descriptor of its own")
+            return fd
+
+    def close(self) -> None:
+        owner = self._owner
+        try:
+            owner.__enter__()
+        except ClosedError:
+            return
+        try:
+            with Capture() as capture:
+                rc = owner.lib.plb_link_destroy(self.cell)
+            owner.forget(self)
+        finally:
+            owner.__exit__()
+        check(rc, "detach", self.name, capture)
+        capture.log()
