@@ -165,10 +165,9 @@ class RecordStream:
 
     def _next(self, timeout: float | None) -> bytes | None:
         """The bytes of one record, or None: timed out, or closed meanwhile."""
-        try:
-            return self._batch[1].popleft()
-        except IndexError:
-            pass
+        data = self._taken()
+        if data is not None:
+            return data
         deadline = None if timeout is None else monotonic() + timeout
         lock = self._reading  # a forked child has another one
         if not lock.acquire(timeout=-1 if timeout is None else min(timeout, _LONGEST)):
@@ -177,24 +176,30 @@ class RecordStream:
             self._inside += 1
             if self._inside > 1:
                 return None  # a signal handler, above a read of its own thread
-            while True:
-                try:
-                    return self._batch[1].popleft()
-                except IndexError:
-                    pass
-                if self._reason:
-                    return None
-                if self._take():
-                    continue
-                wait = None if deadline is None else deadline - monotonic()
-                if wait is not None and wait <= 0:
-                    return None
-                self._wait(wait)
+            # No "try" of its own in this loop: CPython 3.11 looks for the handler of what a
+            # signal handler raises at the loop's end in front of the loop's first instruction,
+            # and a "try" there would hide the "finally" below.
+            data = self._taken()
+            while data is None and not self._reason:
+                if not self._take():
+                    wait = None if deadline is None else deadline - monotonic()
+                    if wait is not None and wait <= 0:
+                        return None
+                    self._wait(wait)
+                data = self._taken()
+            return data
         finally:
             self._inside -= 1
             if self._reason and not self._inside:
                 self._finish()
             lock.release()
+
+    def _taken(self) -> bytes | None:
+        """The next record of the batch that was taken last."""
+        try:
+            return self._batch[1].popleft()
+        except IndexError:
+            return None
 
     def _take(self) -> bool:
         """Move what the engine has into ``_batch``. True if there was something."""

@@ -352,18 +352,18 @@ def test_signal_handlers_lose_no_batch(ring, run):
         raise InterruptedError
 
     previous = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.003)
     try:
-        for _ in range(200):
+        for i in range(300):
             try:
-                run(ring, "produce", 100)
+                run(ring, "produce", 200)
+                # Once in each round, each time a little later in it.
+                signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + i))
                 events.poll(lambda event: got.append(event.number), timeout=0)
             except InterruptedError:
                 pass
-    except InterruptedError:
-        pass  # at the loop's own edge
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
     got.extend(event.number for event in events.consume())
     produced = ring.globals["next"]
