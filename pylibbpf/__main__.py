@@ -2,6 +2,9 @@
 
 import sys
 
-from pylibbpf.cli import main
+try:
+    from pylibbpf.cli import main
 
-sys.exit(main())
+    sys.exit(main())
+except KeyboardInterrupt:
+    sys.exit(0)

@@ -85,6 +85,11 @@ class BpfPermissionError(BpfError, PermissionError):
     namespace, seccomp, or, when none of them explains the refusal, what was ruled out.
     """
 
+    @property
+    def explained(self) -> bool:
+        """Whether a probe shows which privilege is missing."""
+        return self.cause is not None and not self.cause.startswith("no probe shows the cause")
+
 
 class VerifierError(BpfError):
     """The kernel's verifier refused a program.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pylibbpf.handle import Handle
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pylibbpf.engine.abc import LinkHandle
@@ -10,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["Link"]
 
 
-class Link:
+class Link(Handle):
     """A program that is attached (or a struct_ops map that is in use).
 
     It stays attached until :meth:`close`, the end of a ``with`` block, the object's close, or

@@ -12,6 +12,7 @@ import operator
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 
 from pylibbpf.errors import BpfError, NotSupportedError
+from pylibbpf.handle import Handle
 from pylibbpf.uapi.enums import MapType, named
 
 TYPE_CHECKING = False
@@ -30,7 +31,7 @@ BPF_ANY, BPF_NOEXIST, BPF_EXIST = 0, 1, 2
 _NO_POP = (errno.EINVAL, errno.ENOTSUP, 524)
 
 
-class Map:
+class Map(Handle):
     """The definition of one map of an object: ``obj.maps["name"]``.
 
     Two maps are equal only if they are the same map object, ``bool(map)`` is always True, and
@@ -46,6 +47,8 @@ class Map:
         self._handle = handle
         self.name = handle.name
         """The map's name in the object; for global data the section (``.bss``)."""
+        kind = named(MapType, handle.type)
+        self._kind = kind.name if isinstance(kind, MapType) else str(kind)
 
     @property
     def type(self) -> int:
@@ -126,9 +129,7 @@ class Map:
         return self._owner._add_link(self._handle.attach_struct_ops(), self.name)
 
     def __repr__(self) -> str:
-        kind = self.type
-        kind_name = kind.name if isinstance(kind, MapType) else kind
-        return f"<{type(self).__name__} {self.name!r} {kind_name}>"
+        return f"<{type(self).__name__} {self.name!r} {self._kind}>"
 
     def __bool__(self) -> bool:
         return True
@@ -170,7 +171,7 @@ class _Coder:
             return tuple(decode_one(data[start : start + size]) for start in starts)
 
         def encode(value: Any) -> bytes:
-            if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__len__"):
+            if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__getitem__"):
                 raise TypeError(
                     f"a value of per-CPU map {handle.name!r} is a sequence of {cpus} values, one "
                     f"for each possible CPU, not {type(value).__name__}"

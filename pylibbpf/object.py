@@ -10,8 +10,9 @@ from _thread import RLock  # threading takes 0.7 MB, and every load would pay it
 from types import MappingProxyType
 
 from pylibbpf.engine.select import select
-from pylibbpf.errors import BpfError, ClosedError, Error
-from pylibbpf.loader.header import check_header
+from pylibbpf.errors import BpfError, BtfError, ClosedError, Error
+from pylibbpf.handle import Handle
+from pylibbpf.loader.header import check_header, read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from pylibbpf.btf.codec import Codec
     from pylibbpf.btf.parse import Btf
-    from pylibbpf.engine.abc import Engine, LinkHandle, MapHandle, RecordSource
+    from pylibbpf.engine.abc import Engine, LinkHandle, MapHandle, ProgramHandle, RecordSource
     from pylibbpf.events import RecordType
     from pylibbpf.isa.calls import OutputCall
     from pylibbpf.link import Link
@@ -43,9 +44,9 @@ def open_object(
     *,
     engine: str | Engine | None = None,
     name: str | None = None,
-    pin_root_path: str | None = None,
+    pin_root_path: str | os.PathLike[str] | None = None,
     kconfig: str | None = None,
-    btf_custom_path: str | None = None,
+    btf_custom_path: str | os.PathLike[str] | None = None,
 ) -> Object:
     """Open a BPF object and give what is in it, to be edited, loaded and attached.
 
@@ -67,31 +68,39 @@ def open_object(
         OSError: the file, or ``btf_custom_path``, cannot be read.
     """
     if isinstance(source, str | os.PathLike):
-        path = os.fsdecode(source)
-        with open(path, "rb") as file:
-            data = file.read()
-        label = os.path.basename(path)
+        label = os.fsdecode(source)
+        data = read_file(label)
     elif isinstance(source, bytes | bytearray | memoryview):
         data, label = bytes(source), "object"
     elif hasattr(source, "read"):
         data = source.read()
         if not isinstance(data, bytes):
             raise TypeError("the object's file is not open in binary mode")
-        label = os.path.basename(str(getattr(source, "name", "object")))
+        label = str(getattr(source, "name", "object"))
     else:
         raise TypeError(f"an object is a path, bytes or a binary file, not {type(source).__name__}")
     check_header(data, label)
+    for what, option in (("name", name), ("kconfig", kconfig)):
+        if option is not None and not isinstance(option, str):
+            raise TypeError(f"{what} is a str, not {type(option).__name__}")
     if btf_custom_path is not None:
-        with open(btf_custom_path, "rb"):  # libbpf would name no file, and only at load
-            pass
+        _check_btf(btf_custom_path)
     return Object(
         data,
-        name or label.split(".")[0] or "object",
+        name or os.path.basename(label).split(".")[0] or "object",
         select(engine),
-        pin_root_path=pin_root_path,
+        pin_root_path=None if pin_root_path is None else os.fsdecode(pin_root_path),
         kconfig=kconfig,
-        btf_custom_path=btf_custom_path,
+        btf_custom_path=None if btf_custom_path is None else os.fsdecode(btf_custom_path),
     )
+
+
+def _check_btf(path: str | os.PathLike[str]) -> None:
+    """Libbpf would name no file, and only at load."""
+    with open(path, "rb") as file:
+        start = file.read(4)
+    if start[:2] not in (b"\x9f\xeb", b"\xeb\x9f") and start != b"\x7fELF":
+        raise BtfError(f"{os.fsdecode(path)}: neither BTF nor an ELF file that may hold it")
 
 
 class Attached:
@@ -115,10 +124,16 @@ class AttachError(Error):
         self.failures = failures
 
     def __str__(self) -> str:
-        return "; ".join(str(each) for each in self.failures.values())
+        names: dict[str, list[str]] = {}
+        for name, error in self.failures.items():
+            said = str(error)
+            if isinstance(error, BpfError) and error.cause:
+                said = error.cause
+            names.setdefault(said, []).append(name)
+        return "\n".join(f"attach {', '.join(each)}: {said}" for said, each in names.items())
 
 
-class Object:
+class Object(Handle):
     """A BPF object: its programs, maps and global variables.
 
     Made by :func:`open_object`. Use it as a context manager, or call :meth:`close`: that
@@ -128,8 +143,9 @@ class Object:
     Methods may be called from several threads.
     """
 
+    _closed = _done = True  # until it is open: __del__ sees half-made ones, too
+
     def __init__(self, data: bytes, name: str, engine: Engine, **options: str | None) -> None:
-        self._closed = self._done = True  # until it is open: __del__ sees half-made ones, too
         self._data = data
         self._links: dict[int, Link] = {}
         self._streams: dict[str, RecordStream] = {}
@@ -157,9 +173,10 @@ class Object:
         if self._program_table is None:
             from pylibbpf.program import Program
 
-            self._program_table = _Named("program")
+            table: dict[str, Program] = _Named("program")
             for handle in self._handle.programs:
-                self._program_table[handle.name] = Program(self, handle)
+                table[handle.name] = Program(self, handle)
+            self._program_table = table  # whole: another thread may look
         return MappingProxyType(self._program_table)
 
     @property
@@ -172,9 +189,10 @@ class Object:
         if self._map_table is None:
             from pylibbpf.map import map_class
 
-            self._map_table = _Named("map")
+            table: dict[str, Map] = _Named("map")
             for handle in self._handle.maps:
-                self._map_table[handle.name] = map_class(handle.type)(self, handle)
+                table[handle.name] = map_class(handle.type)(self, handle)
+            self._map_table = table  # whole: another thread may look
         return self._map_table
 
     @property
@@ -226,15 +244,16 @@ class Object:
             BpfError: the kernel or libbpf refused something else.
         """
         self._check()
-        if self._handle.load_tried:
-            why = (
-                "the object is loaded already"
-                if self._loaded
-                else "its load was tried before and failed; open it again"
-            )
-            raise BpfError(errno.EINVAL, "load", self.name, why)
-        self._handle.load()
-        self._loaded = True
+        with self._lock:
+            if self._handle.load_tried:
+                why = (
+                    "the object is loaded already"
+                    if self._loaded
+                    else "its load was tried before and failed; open it again"
+                )
+                raise BpfError(errno.EINVAL, "load", self.name, why)
+            self._handle.load()
+            self._loaded = True
 
     def attach(self, *, strict: bool = True, skip: Collection[str] = ()) -> Attached:
         """Attach every program whose SEC() says to what, and put struct_ops maps to use.
@@ -347,7 +366,7 @@ class Object:
         from pylibbpf.ringbuf import RingBuffer
         from pylibbpf.uapi.enums import MapType
 
-        handle = self._need_stream(name, MapType.RINGBUF, "ring buffer")
+        handle = self._need_stream(name, MapType.RINGBUF, "ring buffer", raw)
         asked = (type, tuple(raw), timeout)
         stream = self._stream(RingBuffer, name, asked, handle.open_ring)
         assert isinstance(stream, RingBuffer)
@@ -375,7 +394,7 @@ class Object:
                 f"the pages of a perf buffer are a power of two from 1 to {_MOST_PAGES}, "
                 f"not {pages}"
             )
-        handle = self._need_stream(name, MapType.PERF_EVENT_ARRAY, "perf buffer")
+        handle = self._need_stream(name, MapType.PERF_EVENT_ARRAY, "perf buffer", raw)
         asked = (type, tuple(raw), timeout, pages)
         stream = self._stream(PerfBuffer, name, asked, lambda: handle.open_perf(pages))
         assert isinstance(stream, PerfBuffer)
@@ -394,6 +413,8 @@ class Object:
         from pylibbpf.events import record_type
 
         self.maps[name]
+        if type is not None and not isinstance(type, str):
+            raise TypeError(f"a record type is named by a str, not {type!r}")
         return record_type(
             name,
             user=type,
@@ -403,8 +424,10 @@ class Object:
             raw=raw,
         )
 
-    def _need_stream(self, name: str, kind: int, what: str) -> MapHandle:
+    def _need_stream(self, name: str, kind: int, what: str, raw: Collection[str]) -> MapHandle:
         self._check()
+        if isinstance(raw, str):
+            raise TypeError(f"raw is a collection of names, not the str {raw!r}")
         found = self.maps[name]
         if found.type != kind:
             raise TypeError(f"map {name!r} is no {what}, but {found!r}")
@@ -454,6 +477,8 @@ class Object:
 
         by_fd = {each.fd: each.name for each in self._handle.maps if _has_fd(each)}
         for program in self._handle.programs:
+            if not _has_fd(program):
+                continue  # not loaded: not relocated, and it sends nothing
             insns = decode(program.instructions())
             # BPF_LD | BPF_IMM | BPF_DW with src_reg BPF_PSEUDO_MAP_FD: imm is a descriptor.
             references = {
@@ -505,7 +530,7 @@ class Object:
         return f"<Object {self.name!r}, {state}>"
 
 
-def _has_fd(handle: MapHandle) -> bool:
+def _has_fd(handle: MapHandle | ProgramHandle) -> bool:
     try:
         return handle.fd >= 0
     except BpfError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pylibbpf.handle import Handle
 from pylibbpf.link import Link
 from pylibbpf.uapi.enums import AttachType, ProgType, named
 from pylibbpf.uapi.sections import attaches_itself
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Program"]
 
 
-class Program:
+class Program(Handle):
     """One program of an object: ``obj.programs["name"]``.
 
     ``type``, ``expected_attach_type``, ``autoload``, ``autoattach`` and ``flags`` can be set

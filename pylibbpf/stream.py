@@ -11,6 +11,7 @@ from time import monotonic
 
 from pylibbpf.engine.fork import track
 from pylibbpf.errors import ClosedError
+from pylibbpf.handle import Handle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def seconds(value: float | None, what: str = "timeout") -> float | None:
     return None if value == math.inf else max(value, 0)
 
 
-class RecordStream:
+class RecordStream(Handle):
     """Records of one map, in the order in which they were submitted.
 
     Iterating waits for records and decodes them; it ends when the stream is closed, from this

@@ -50,10 +50,12 @@ from typing import Any
 from pylibbpf.btf.codec import codec, to_json
 from pylibbpf.btf.parse import Btf
 from pylibbpf.btf.types import Struct, Union
+from pylibbpf.cli import complain
 from pylibbpf.cli.values import show
 from pylibbpf.errors import BtfError, Error
 from pylibbpf.events import RecordType, record_type
 from pylibbpf.isa.calls import OutputCall
+from pylibbpf.loader.header import read_file
 from pylibbpf.loader.link import Linker, sending_calls
 from pylibbpf.loader.object import read
 from pylibbpf.spec import (
@@ -109,7 +111,7 @@ def main(args: argparse.Namespace) -> int:
             said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             status = FAILED
             sys.stdout.flush()
-            print(f"pylibbpf: {_plain(path)}: {_plain(said)}", file=sys.stderr, flush=True)
+            complain(f"{_plain(path)}: {_plain(said)}")
             if args.json:
                 print(json.dumps({"file": path, "ok": False, "error": said}))
             continue
@@ -127,8 +129,7 @@ def inspect(path: str, types: dict[str, str] | None = None) -> dict[str, Any]:
         ElfError, BtfError: the file is no BPF object, or a broken one.
         OSError: it cannot be read.
     """
-    with open(path, "rb") as file:
-        data = file.read()
+    data = read_file(path)
     spec = read(data)
     calls = [call for call, _, _ in sending_calls(spec)]
     linker = Linker(spec)

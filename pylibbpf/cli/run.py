@@ -3,28 +3,31 @@
 Records of ring and perf buffers go to standard output, one a line; everything else that is said
 goes to standard error. With --json a line is {"map": ..., "type": ..., "data": {...}}, for lost
 records {"map": ..., "lost": n}, and with --maps, at the end, {"map": ..., "key": ..., "value":
-...} for each entry. Without a known type, "type" is null and "data" the record's bytes in hex.
+...} for each entry, and for each variable of global data. Without a known type, "type" is null
+and "data" the record's bytes in hex.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import select
 import signal
 import sys
 from time import monotonic, sleep
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import pylibbpf
 from pylibbpf.btf.codec import to_json
-from pylibbpf.cli import DONE, FAILED, MISUSED, complain
+from pylibbpf.cli import DONE, FAILED, MISUSED, complain, say
 from pylibbpf.cli.mounts import private_mounts, tracefs_mounted
 from pylibbpf.cli.values import parse_value, show
-from pylibbpf.errors import BpfError, BpfPermissionError, Error, NotSupportedError, VerifierError
+from pylibbpf.engine.select import ENGINES
+from pylibbpf.errors import BpfError, BpfPermissionError, Error, VerifierError
 from pylibbpf.map import ArrayMap, HashMap
-from pylibbpf.stream import RecordStream
+from pylibbpf.stream import UNSUBMITTED, RecordStream, seconds
 from pylibbpf.uapi.enums import MapType
 
 # Sections whose attachment reads tracefs.
@@ -32,8 +35,9 @@ _TRACEFS_SECTIONS = ("tracepoint", "tp", "kprobe", "kretprobe", "ksyscall", "kre
 
 # Records printed before the output is flushed and the clock looked at.
 _BATCH = 4096
-# Seconds until a look at a ring whose first record is reserved but not yet submitted.
-_UNSUBMITTED = 0.001
+# Milliseconds that one poll(2) waits at the most.
+_LONGEST = 86400_000
+_RECORDS = (MapType.RINGBUF, MapType.PERF_EVENT_ARRAY)
 
 
 class _Misuse(Exception):
@@ -45,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("object", metavar="OBJ", help="the object file, compiled with clang -target bpf -g")
     add("--engine", metavar="E", help="where to run it (kernel; default: $PYLIBBPF_ENGINE)")
-    add("--seconds", type=float, metavar="N", help="stop after N seconds (default: at Ctrl-C)")
+    add("--seconds", type=_time, metavar="N", help="stop after N seconds (default: at Ctrl-C)")
     add("--json", action="store_true", help="print one JSON object a line")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="set a global variable")
     add("--type", action="append", default=[], metavar="MAP=STRUCT", help="the type of records")
@@ -53,6 +57,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--no-attach", action="append", default=[], metavar="PROG", help="load, do not attach")
     add("--strict", action="store_true", help="end if a program cannot be loaded or attached")
     add("--maps", action="store_true", help="print what the maps hold at the end")
+
+
+def _time(text: str) -> float | None:
+    try:
+        value = float(text)
+        if value < 0:
+            raise ValueError
+        return seconds(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a number of seconds, not {text!r}") from None
 
 
 def main(args: argparse.Namespace) -> int:
@@ -65,38 +79,51 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    types = dict(_pair(text, "--type") for text in args.type)
-    obj, failures = _load(args)
+    if args.engine is not None and args.engine not in ENGINES:
+        raise _Misuse(f"--engine: there is no {args.engine!r} (engines: {', '.join(ENGINES)})")
+    types = dict(_pair(text, "--type", "MAP=STRUCT") for text in args.type)
+    obj, failures = _load(args, types)
     with obj:
-        for name in types:
-            if name not in obj.maps:
-                raise _Misuse(f"--type: the object has no map {name!r}")
         streams = _streams(obj, types)
-        if obj.engine == "kernel":
+        if obj.needs_tracefs:
             _tracefs(obj)
         attached = obj.attach(strict=args.strict, skip=args.no_attach)
         for name, error in attached.failures.items():
-            complain(f"not attached: {error}")
             failures[name] = error
+        _complain_once("not attached", attached.failures)
         if not attached.links and not args.no_attach:
             if not failures:
                 complain(f"{args.object}: no program in it attaches itself")
                 return FAILED
-            refused = all(isinstance(each, BpfPermissionError) for each in failures.values())
-            return MISUSED if refused else FAILED
+            refused = [each for each in failures.values() if isinstance(each, BpfPermissionError)]
+            missing = len(refused) == len(failures) and any(each.explained for each in refused)
+            return MISUSED if missing else FAILED
         return _follow(obj, attached.links, streams, args)
 
 
 # ---- opening and loading
 
 
-def _load(args: argparse.Namespace) -> tuple[pylibbpf.Object, dict[str, Error]]:
+def _complain_once(what: str, failures: dict[str, Error]) -> None:
+    """Each reason once, with the programs that it is the reason of."""
+    names: dict[str, list[str]] = {}
+    for name, error in failures.items():
+        said = error.cause if isinstance(error, BpfError) and error.cause else str(error)
+        names.setdefault(said, []).append(name)
+    for said, each in names.items():
+        complain(f"{what}: {', '.join(each)}: {said}")
+
+
+def _load(
+    args: argparse.Namespace, types: dict[str, str]
+) -> tuple[pylibbpf.Object, dict[str, Error]]:
     """The loaded object, and the programs that had to be left out, with the reason of each."""
     left_out: dict[str, Error] = {}
     while True:
-        obj = _open(args, left_out)
+        obj = _open(args, left_out, types)
         try:
             obj.load()
+            _complain_once("left out", left_out)
             return obj, left_out
         except BpfError as error:
             name = error.object
@@ -109,8 +136,8 @@ def _load(args: argparse.Namespace) -> tuple[pylibbpf.Object, dict[str, Error]]:
                 or name in left_out
                 or not _others(obj, args, [*left_out, name])
             ):
+                _complain_once("left out", left_out)
                 raise
-            complain(f"left out: {error}")
             left_out[name] = error
         except BaseException:
             obj.close()
@@ -123,13 +150,11 @@ def _others(obj: pylibbpf.Object, args: argparse.Namespace, out: list[str]) -> b
     return any(name not in out for name in names)
 
 
-def _open(args: argparse.Namespace, left_out: dict[str, Error]) -> pylibbpf.Object:
+def _open(
+    args: argparse.Namespace, left_out: dict[str, Error], types: dict[str, str]
+) -> pylibbpf.Object:
     try:
         obj = pylibbpf.open_object(args.object, engine=args.engine)
-    except NotSupportedError as error:
-        if args.engine and args.engine not in str(error):
-            raise
-        raise _Misuse(str(error)) if "engine" in str(error) else error from None
     except Error:
         raise
     except OSError as error:
@@ -139,6 +164,11 @@ def _open(args: argparse.Namespace, left_out: dict[str, Error]) -> pylibbpf.Obje
             if name not in obj.programs:
                 known = ", ".join(obj.programs) or "none"
                 raise _Misuse(f"the object has no program {name!r} (it has: {known})")
+        for name in types:
+            if name not in obj.maps:
+                raise _Misuse(f"--type: the object has no map {name!r}")
+            if obj.maps[name].type not in _RECORDS:
+                raise _Misuse(f"--type: map {name!r} is neither a ring nor a perf buffer")
         for name, program in obj.programs.items():
             if args.only:
                 program.autoload = name in args.only
@@ -162,10 +192,10 @@ def _set(obj: pylibbpf.Object, name: str, text: str) -> None:
         raise _Misuse(f"--set {name}: {error}") from None
 
 
-def _pair(text: str, option: str) -> tuple[str, str]:
+def _pair(text: str, option: str, form: str = "NAME=VALUE") -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not name or not equals:
-        raise _Misuse(f"{option} takes NAME=VALUE, not {text!r}")
+        raise _Misuse(f"{option} takes {form}, not {text!r}")
     return name, value
 
 
@@ -186,7 +216,7 @@ def _streams(obj: pylibbpf.Object, types: dict[str, str]) -> list[RecordStream]:
             raise _Misuse(f"--type: {error}") from None
         found = stream.record_type
         how = f" (by {found.rule.value})" if found.codec else f": {found.hint}"
-        print(f"{name}: {found.name}{how}", file=sys.stderr, flush=True)
+        say(f"{name}: {found.name}{how}")
         streams.append(stream)
     return streams
 
@@ -203,10 +233,7 @@ def _tracefs(obj: pylibbpf.Object) -> None:
     except OSError:
         return  # the attachment says what is missing, and how to mend it
     for place in mounted:
-        print(
-            f"pylibbpf: tracefs is not mounted on {place}: mounted for this process alone",
-            file=sys.stderr,
-        )
+        complain(f"tracefs is not mounted on {place}: mounted for this process alone")
 
 
 # ---- printing
@@ -219,13 +246,8 @@ def _follow(
     args: argparse.Namespace,
 ) -> int:
     printer = _Printer(args.json)
-    previous = signal.signal(signal.SIGTERM, _terminated)
-    try:
-        _print_records(streams, printer, args.seconds)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    with _Ending() as ending:
+        _print_records(streams, printer, args.seconds, ending)
     # What is left is printed after nothing more can come: a tool that traces our own output
     # would otherwise never end.
     for link in links:
@@ -238,11 +260,35 @@ def _follow(
     return DONE
 
 
-def _terminated(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+class _Ending:
+    """Ctrl-C and its like as something to poll for: the first ends the run in good order.
+
+    A second one ends it at once, wherever it is: a reader of our output may have stopped reading.
+    """
+
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __enter__(self) -> _Ending:
+        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._asked = False
+        for number in self._SIGNALS:
+            signal.signal(number, self._ask)
+        return self
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+        os.eventfd_write(self.fd, 1)
+
+    def __exit__(self, *exception: object) -> None:
+        # The handlers stay: what follows is the end, and the second signal cuts that short, too.
+        pass
 
 
-def _print_records(streams: list[RecordStream], printer: _Printer, seconds: float | None) -> None:
+def _print_records(
+    streams: list[RecordStream], printer: _Printer, wait: float | None, ending: _Ending
+) -> None:
     by_fd = {stream.fileno(): stream for stream in streams}
     poll = select.poll()
     for fd in by_fd:
@@ -250,17 +296,24 @@ def _print_records(streams: list[RecordStream], printer: _Printer, seconds: floa
     # A reader that leaves is noticed even while there is nothing to print.
     output = sys.stdout.fileno()
     poll.register(output, 0)
-    deadline = None if seconds is None else monotonic() + seconds
+    poll.register(ending.fd, select.POLLIN)
+    deadline = None if wait is None else monotonic() + wait
+    more: set[int] = set()  # whose records were taken from the kernel, and not all printed yet
     while True:
         left = None if deadline is None else deadline - monotonic()
         if left is not None and left <= 0:
             return
-        ready = poll.poll(None if left is None else max(1, round(left * 1000)))
-        for fd, _ in ready:
-            if fd == output:
-                raise BrokenPipeError
-            if not printer.drain(by_fd[fd]):
-                sleep(_UNSUBMITTED)
+        longest = _LONGEST if left is None else min(max(1, round(left * 1000)), _LONGEST)
+        ready = {fd for fd, _ in poll.poll(0 if more else longest)}
+        if ending.fd in ready:
+            return
+        if output in ready:
+            raise BrokenPipeError
+        for fd in ready | more:
+            count = printer.drain(by_fd[fd])
+            if not count:
+                sleep(UNSUBMITTED)
+            (more.add if count == _BATCH else more.discard)(fd)
 
 
 class _Printer:
@@ -313,15 +366,10 @@ class _Printer:
         return f"{stream.name}: {' '.join(shown)}"
 
     def entry(self, name: str, key: Any, value: Any) -> str:
+        """A map's entry, or a variable of global data, whose key is its name."""
         if self._json:
             return json.dumps({"map": name, "key": to_json(key), "value": to_json(value)})
         return f"{name}[{show(key)}] = {show(value)}"
-
-    def section(self, name: str, variables: dict[str, Any]) -> list[str]:
-        if self._json:
-            data = {key: to_json(value) for key, value in variables.items()}
-            return [json.dumps({"map": name, "type": None, "data": data})]
-        return [f"{name}: {key} = {show(value)}" for key, value in variables.items()]
 
 
 def _print_maps(obj: pylibbpf.Object, printer: _Printer) -> None:
@@ -330,7 +378,6 @@ def _print_maps(obj: pylibbpf.Object, printer: _Printer) -> None:
             continue
         if name.startswith("."):
             variables = obj.globals.section(name)
-            if variables:
-                printer.lines(printer.section(name, variables))
+            printer.lines([printer.entry(name, *each) for each in variables.items()])
         elif isinstance(found, HashMap | ArrayMap):
             printer.lines([printer.entry(name, key, value) for key, value in found.items()])

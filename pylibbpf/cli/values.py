@@ -40,7 +40,7 @@ def parse_value(text: str, current: Any) -> Any:
         return bytes.fromhex(text)
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"a struct or array is given in JSON ({error})") from None
 
 

@@ -172,7 +172,6 @@ class Engine(Protocol):
     def needs_tracefs(self) -> bool:
         """Whether attaching to tracepoints and probes reads the host's tracefs."""
 
-
     def open(
         self,
         data: bytes,

@@ -10,7 +10,11 @@ from struct import Struct
 
 from pylibbpf.errors import ElfError
 
-__all__ = ["check_header", "parse_header"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+
+__all__ = ["check_header", "parse_header", "read_file"]
 
 HEADER = Struct("<16sHHIQQQIHHHHHH")
 SECTION_HEADER_SIZE = 64
@@ -34,6 +38,28 @@ _MAGIC = {
     b"#!": "a script",
     b"\x9f\xeb": "bare BTF",
 }
+
+
+# Objects are some hundred KB; with debug information some MB.
+_LARGEST = 256 << 20
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """Give the contents of an object file; of a file that is not ELF only its beginning.
+
+    So neither a device without an end nor somebody's disk image fills the memory.
+
+    Raises:
+        ElfError: larger than 256 MB.
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        data = file.read(HEADER.size)
+        if data[:4] == b"\x7fELF":
+            data += file.read(_LARGEST)
+    if len(data) > _LARGEST:
+        raise ElfError(f"larger than {_LARGEST >> 20} MB, which no BPF object is")
+    return data
 
 
 def check_header(data: bytes, name: str) -> None:

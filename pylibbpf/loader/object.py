@@ -29,6 +29,7 @@ from pylibbpf.loader.elf import (
     Symbol,
 )
 from pylibbpf.loader.ext import BtfExt
+from pylibbpf.loader.header import read_file
 from pylibbpf.spec import (
     CoreRelocation,
     ExternKind,
@@ -90,8 +91,7 @@ def source_line(
 def _bytes_of(source: bytes | bytearray | memoryview | str | os.PathLike[str]) -> bytes:
     if isinstance(source, (bytes, bytearray, memoryview)):
         return bytes(source)
-    with open(source, "rb") as file:
-        return file.read()
+    return read_file(source)
 
 
 class _Reader:

@@ -65,7 +65,7 @@ def test_text_and_maps(calls, objects):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert any(line.startswith(f"events: pid={os.getpid()} tid=") for line in lines)
-    assert any(line.startswith(".bss: calls = ") for line in lines)
+    assert any(line.startswith(".bss['calls'] = ") for line in lines)
 
 
 def test_maps_as_json(bpf, examples):

@@ -40,6 +40,25 @@ def test_hash_is_a_mutable_mapping(obj):
     assert list(m.items()) == []
 
 
+def test_what_a_mapping_inherits(obj):
+    m = obj.map("hash")
+    assert m.pop(1, "default") == "default"
+    with pytest.raises(KeyError):
+        m.pop(1)
+    assert m.setdefault(1, 5) == 5
+    assert m.setdefault(1, 6) == 5
+    assert 5 in m.values()
+    assert 6 not in m.values()
+    assert (1, 5) in m.items()
+    assert m.popitem() == (1, 5)
+    with pytest.raises(KeyError):
+        m.popitem()
+    lpm = obj.map("routes")
+    lpm[(8, b"\x0a\0\0\0")] = 1
+    assert lpm.pop((8, b"\x0a\0\0\0")) == 1
+    assert len(lpm) == 0
+
+
 def test_missing_key_is_a_key_error(obj):
     m = obj.map("hash")
     with pytest.raises(KeyError, match="7"):

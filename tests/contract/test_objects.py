@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import errno
+import gc
 import io
 import os
 import pickle
+import signal
+import threading
 import warnings
 
 import pytest
@@ -270,6 +274,116 @@ def test_closed_object(load_test_object):
     ):
         with pytest.raises(pylibbpf.ClosedError, match="closed"):
             use()
+
+
+def test_several_threads_load(open_test_object):
+    obj = open_test_object("maps")
+    barrier = threading.Barrier(4)
+    said = []
+
+    def load():
+        barrier.wait()
+        try:
+            obj.load()
+            said.append("loaded")
+        except pylibbpf.BpfError as error:
+            said.append(error.cause)
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert sorted(said) == ["loaded"] + ["the object is loaded already"] * 3
+
+
+def test_failed_load_is_final(open_test_object):
+    obj = open_test_object("rejected")
+    with pytest.raises(pylibbpf.VerifierError):
+        obj.load()
+    with pytest.raises(pylibbpf.BpfError, match="open it again"):
+        obj.load()
+    with pytest.raises(pylibbpf.BpfError, match="open it again"):
+        obj.attach()
+    with pytest.raises(pylibbpf.BpfError, match="load failed"):
+        obj.map("counts")[1]
+
+
+def test_attach_needs_load(open_test_object):
+    obj = open_test_object("attach")
+    for attach in (obj.attach, obj.programs["raw"].attach):
+        with pytest.raises(pylibbpf.BpfError, match="not loaded yet"):
+            attach()
+
+
+def test_interrupted_close_can_be_finished(engine, objects):
+    """A signal handler's exception at any point of close(): the next close() does the rest."""
+
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(number, frame):
+        raise Interrupted
+
+    before = len(os.listdir("/proc/self/fd"))
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for turn in range(60):
+            obj = pylibbpf.open_object(objects / "attach.bpf.o", engine=engine)
+            obj.load()
+            obj.attach()
+            obj.ringbuf("events")
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + turn * 30))
+                obj.close()
+                signal.pause()
+            except Interrupted:
+                pass
+            obj.close()
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_nothing_to_copy_or_pickle(load_test_object):
+    obj = load_test_object("attach")
+    things = [obj, obj.maps["events"], obj.programs["raw"], obj.ringbuf("events")]
+    things.append(obj.programs["raw"].attach())
+    for thing in things:
+        for use in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(TypeError, match="cannot be"):
+                use(thing)
+    assert not obj.closed
+
+
+def test_a_dot_in_the_name(engine, objects):
+    with pylibbpf.open_object(objects / "globals.bpf.o", engine=engine, name="my.obj") as obj:
+        assert obj.globals["limit"] == 10
+        assert ".rodata" in obj.maps
+
+
+def test_changed_size_makes_bytes(open_test_object):
+    obj = open_test_object("maps")
+    obj.maps["hash"].value_size = 16
+    obj.load()
+    m = obj.map("hash")
+    m[1] = bytes(range(16))
+    assert m[1] == bytes(range(16))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"engine": 5}, {"name": 5}, {"kconfig": 5}, {"pin_root_path": 5}, {"btf_custom_path": 5.0}],
+)
+def test_wrong_options(objects, options):
+    with pytest.raises(TypeError):
+        pylibbpf.open_object(objects / "minimal.bpf.o", **options)
+
+
+def test_given_btf_is_none(objects):
+    with pytest.raises(pylibbpf.BtfError, match="neither BTF nor an ELF file"):
+        pylibbpf.open_object(objects / "core.bpf.o", btf_custom_path=__file__)
 
 
 def test_forgotten_object_warns(engine, objects):

@@ -351,18 +351,20 @@ def test_signal_handlers_lose_no_batch(ring, run):
         got.extend(event.number for event in events.consume())
         raise InterruptedError
 
+    def read():
+        # Once in each round, each time a little later in it.
+        signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + turn))
+        events.poll(lambda event: got.append(event.number), timeout=0)
+        while not interrupts > before:
+            time.sleep(0.0001)
+
     previous = signal.signal(signal.SIGALRM, interrupt)
     try:
-        for i in range(300):
-            try:
-                run(ring, "produce", 200)
-                # Once in each round, each time a little later in it.
-                signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + i))
-                events.poll(lambda event: got.append(event.number), timeout=0)
-            except InterruptedError:
-                pass
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
+        for turn in range(300):  # noqa: B007  # read() uses it
+            run(ring, "produce", 200)
+            before = interrupts
+            with pytest.raises(InterruptedError):
+                read()
     finally:
         signal.signal(signal.SIGALRM, previous)
     got.extend(event.number for event in events.consume())

@@ -84,6 +84,11 @@ def open_failure(number: int, name: str, capture: Capture, *, has_btf: bool) -> 
         )
     if "BTF" in text and ("Error loading ELF section .BTF" in text or "Invalid BTF" in text):
         return BtfError(f"{name}: the object's type information (.BTF) is damaged{reason}")
+    if "in section 'maps" in text:
+        return NotSupportedError(
+            f"{name}: it defines maps the old way (section maps), which libbpf 1.0 and later do "
+            f"not support; pylibbpf inspect reads it{reason}"
+        )
     if number in (_LIBELF, _FORMAT, _ENDIAN):
         return ElfError(f"{name}: not a BPF object that libbpf can read{reason}")
     return failure(number, "open", name, capture)
@@ -103,7 +108,19 @@ def load_failure(
     if program is not None and log.strip():
         return VerifierError(number, "load", program, log=log)
     subject = program or _failed_map(capture)
-    operation = "load" if program or subject is None else "create map"
+    if subject is None and number not in (errnos.EPERM, errnos.EACCES):
+        # Nothing is known of what failed but what libbpf said: no hint would be better.
+        return BpfError(number, "load", name, capture.last_warning(), log=capture.text)
+    pinning = [text for _, text in capture.messages if "pin" in text and "map '" in text]
+    if pinning and program is None:
+        return BpfError(
+            number,
+            "pin map",
+            subject,
+            pinning[-1].strip().removeprefix("libbpf: "),
+            log=capture.text,
+        )
+    operation = "load" if program else "create map"
     return failure(number, operation, subject or name, capture, **facts(subject))
 
 

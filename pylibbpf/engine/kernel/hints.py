@@ -147,7 +147,12 @@ _TABLE: tuple[_Hint, ...] = (
             " with the prefix length",
             _is("map_type", "lpm_trie"),
         ),
-        _on(_e.EINVAL, "max_entries is 0", lambda facts: facts.get("max_entries") == 0),
+        _on(
+            _e.EINVAL,
+            "max_entries is 0: its own tool sets it before load, so must you "
+            "(obj.maps[name].max_entries = n)",
+            lambda facts: facts.get("max_entries") == 0,
+        ),
         _on(_e.EINVAL, "an array's key must have 4 bytes, not {key_size}", _ARRAYS),
         _on(
             _e.EINVAL,
@@ -310,7 +315,8 @@ _TABLE: tuple[_Hint, ...] = (
         _on(_e.ENOENT, "this kernel has no tracepoint {target}", _hook("raw_t")),
         _on(
             _e.ENOENT,
-            "this kernel was built without kprobes (CONFIG_KPROBES): use fentry or tracepoints",
+            "this kernel was built without kprobes (CONFIG_KPROBES): use tracepoints, or fentry "
+            "where it has that",
             _lacks(_KPROBE, *_KPROBES),
         ),
         _on(

@@ -66,12 +66,13 @@ def _open() -> tuple[Any, Any]:
         if _load_neighbours(candidate) and lib.plb_library_open(os.fsencode(candidate)) == 0:
             return ffi, lib
         tried.append(os.fsdecode(ffi.string(lib.plb_library_error())))
-    raise NotSupportedError(
-        "libbpf 1.0 or later was not found ("
-        + "; ".join(tried)
-        + "); install it (Debian: apt-get install libbpf1), or name the file in "
-        + ENVIRONMENT
+    named = os.environ.get(ENVIRONMENT)
+    mend = (
+        f"{ENVIRONMENT} names a file that is none: correct it, or unset it for the system's"
+        if named
+        else f"install it (Debian: apt-get install libbpf1), or name the file in {ENVIRONMENT}"
     )
+    raise NotSupportedError(f"libbpf 1.0 or later was not found ({'; '.join(tried)}); {mend}")
 
 
 def _load_neighbours(candidate: str) -> bool:

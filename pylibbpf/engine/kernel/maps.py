@@ -73,6 +73,8 @@ class KernelMap:
     def _set(self, function: str, value: Any, what: str) -> None:
         with self._owner, Capture() as capture:
             rc = getattr(self._lib, function)(self.pointer, value)
+        if rc < 0 and self._owner.load_tried:
+            raise BpfError(-rc, f"set {what} of", self.name, "that can be set until load only")
         check(rc, f"set {what} of", self.name, capture)
         capture.log()
 

@@ -58,6 +58,8 @@ class KernelProgram:
     def _set(self, function: str, value: Any, what: str) -> None:
         with self._owner, Capture() as capture:
             rc = getattr(self._lib, function)(self.pointer, value)
+        if rc < 0 and self._owner.load_tried:
+            raise BpfError(-rc, f"set {what} of", self.name, "that can be set until load only")
         check(rc, f"set {what} of", self.name, capture)
         capture.log()
 
@@ -123,6 +125,8 @@ class KernelProgram:
     def test_run(
         self, data: bytes | None, ctx: bytes | None, repeat: int, flags: int, cpu: int
     ) -> TestRun:
+        if repeat < 0 or cpu < 0:
+            raise ValueError("repeat and cpu are not negative")
         ffi = self._ffi
         fields, keep = opts("bpf_test_run_opts", repeat=repeat, flags=flags, cpu=cpu)
         out = context = ctx_out = ffi.NULL

@@ -123,7 +123,9 @@ def test_missing_kprobes_are_told_from_a_missing_function(tmp_path: Path) -> Non
 
 def test_unknown_facts_do_no_harm() -> None:
     assert errno_hint("map update", errno.E2BIG, map_type=None, colour="blue", max_entries=None)
-    assert errno_hint("create map", errno.EINVAL, map_type=-1, max_entries=0) == "max_entries is 0"
+    hint = errno_hint("create map", errno.EINVAL, map_type=-1, max_entries=0)
+    assert hint is not None
+    assert hint.startswith("max_entries is 0: ")
 
 
 def test_each_operation_has_a_row_that_needs_no_facts_or_none_is_promised() -> None:
