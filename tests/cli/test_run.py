@@ -222,3 +222,87 @@ def test_version():
 def test_installed_command(objects):
     command = Path(sys.executable).with_name("pylibbpf")
     assert subprocess.run([command, "--version"], capture_output=True, check=True).stdout
+
+
+@pytest.mark.parametrize("time", ["nan", "-1", "soon", "-inf"])
+def test_bad_times(objects, time):
+    done = _run(f"--seconds={time}", objects / "attach.bpf.o")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def _shell(command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_outputs_that_cannot_be_written(calls, objects):
+    program = f"{sys.executable} -m pylibbpf run --json --seconds 0.3 {objects}/attach.bpf.o"
+    full = _shell(f"{program} >/dev/full")
+    assert full.returncode == 1
+    assert "No space left" in full.stderr
+    assert "Traceback" not in full.stderr
+    closed = _shell(f"{program} >&-")
+    assert closed.returncode == 0
+    assert "Traceback" not in closed.stderr
+    quiet = _shell(f"{program} 2>&-")
+    assert quiet.returncode == 0
+    for line in quiet.stdout.splitlines():
+        json.loads(line)
+
+
+def test_names_that_the_encoding_lacks(bpf, examples, tmp_path):
+    stop = threading.Event()
+    strange = tmp_path / "h\u00e9 \u65e5\u672c"
+    strange.write_text("")
+
+    def look() -> None:
+        while not stop.wait(0.01):
+            strange.read_text()
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        done = _run(
+            "--seconds",
+            0.5,
+            examples / "opensnoop.bpf.o",
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        )
+    finally:
+        stop.set()
+        looker.join()
+    assert done.returncode == 0, done.stderr
+    assert "h\\xe9 \\u65e5\\u672c" in done.stdout
+
+
+def test_a_signal_loses_nothing(calls, objects):
+    """What the program counted and what was printed agree, whenever the signal comes."""
+    for delay in (0.2, 0.3, 0.41):
+        command = [*COMMAND, "--json", "--maps", "--set", f"target_pid={os.getpid()}"]
+        with subprocess.Popen(
+            [*command, objects / "attach.bpf.o"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as process:
+            first = process.stdout.readline()
+            time.sleep(delay)
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=20)
+        lines = [json.loads(line) for line in (first + out).splitlines()]
+        records = [line for line in lines if line["map"] == "events"]
+        (counted,) = [line["value"] for line in lines if line.get("key") == "calls"]
+        assert len(records) == counted
+
+
+def test_type_for_a_map_without_records(bpf, objects):
+    done = _run("--type", ".bss=struct event", objects / "attach.bpf.o")
+    assert done.returncode == 2
+    assert "neither a ring nor a perf buffer" in done.stderr
+
+
+def test_record_type_does_not_depend_on_programs_that_are_left_out(bpf, objects):
+    done = _run("--seconds", 0.1, "--only", "produce_samples", objects / "ring.bpf.o")
+    assert "samples: struct sample (by size)" in done.stderr
