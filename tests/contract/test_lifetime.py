@@ -128,19 +128,20 @@ SLEEPER = """
 
 
 def test_killed_process_leaves_nothing(engine, objects, program_ids):
-    before = program_ids()
     child = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(SLEEPER), objects / "attach.bpf.o", engine],
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
-        assert child.stdout.readline().strip()
-        assert program_ids() - before
+        fd = child.stdout.readline().strip()
+        about = Path(f"/proc/{child.pid}/fdinfo/{fd}").read_text()
+        loaded = next(int(line.split()[1]) for line in about.splitlines() if "prog_id" in line)
+        assert loaded in program_ids()
     finally:
         child.kill()
         child.communicate()
-    assert _eventually(lambda: not program_ids() - before)
+    assert _eventually(lambda: loaded not in program_ids())
 
 
 def _eventually(condition) -> bool:

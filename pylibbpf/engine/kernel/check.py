@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno as errnos
 
-from pylibbpf.engine.kernel.library import load, version
+from pylibbpf.engine.kernel.library import load, path, version
 from pylibbpf.errors import (
     BpfError,
     BpfPermissionError,
@@ -132,7 +132,7 @@ def _absent() -> NotSupportedError | None:
     name = ffi.string(lib.plb_function_name(index)).decode()
     since = ffi.string(lib.plb_function_since(index)).decode()
     major, minor = version()
-    return NotSupportedError(f"{name}() needs libbpf {since}; this one is {major}.{minor}")
+    return NotSupportedError(f"{name}() needs libbpf {since}; {path()} is {major}.{minor}")
 
 
 def _verifier_log(capture: Capture) -> tuple[str | None, str]:

@@ -6,8 +6,8 @@ import errno
 import os
 import sys
 
-from pylibbpf.engine.kernel.capture import Capture
 from pylibbpf.engine.kernel.check import check, failure
+from pylibbpf.engine.kernel.part import Part
 from pylibbpf.errors import BpfError, ClosedError
 
 TYPE_CHECKING = False
@@ -27,15 +27,12 @@ BPF_F_MMAPABLE = 1 << 10
 _ZERO = bytes(4)
 
 
-class KernelMap:
+class KernelMap(Part):
     """A map of an object. Setters work until load, the rest after it."""
 
     def __init__(self, owner: KernelObject, pointer: Any) -> None:
-        self._owner = owner
-        self._ffi = owner.ffi
-        self._lib = lib = owner.lib
-        self.pointer = pointer
-        self.name = os.fsdecode(self._ffi.string(lib.bpf_map__name(pointer)))
+        lib = owner.lib
+        super().__init__(owner, pointer, lib.bpf_map__name)
         self.internal = bool(lib.bpf_map__is_internal(pointer))
         if self.internal and not self.name.startswith("."):
             # libbpf puts the object's name before .data, .rodata, .bss and .kconfig.
@@ -65,18 +62,6 @@ class KernelMap:
             self._map.memory_size = size[0]
 
     # ---- the definition
-
-    def _get(self, function: str) -> Any:
-        with self._owner:
-            return getattr(self._lib, function)(self.pointer)
-
-    def _set(self, function: str, value: Any, what: str) -> None:
-        with self._owner, Capture() as capture:
-            rc = getattr(self._lib, function)(self.pointer, value)
-        if rc < 0 and self._owner.load_tried:
-            raise BpfError(-rc, f"set {what} of", self.name, "that can be set until load only")
-        check(rc, f"set {what} of", self.name, capture)
-        capture.log()
 
     @property
     def type(self) -> int:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 # Fields that are not here came with libbpf 1.0 or before.
 SINCE: dict[tuple[str, str], tuple[int, int]] = {
     ("bpf_object_open_opts", "bpf_token_path"): (1, 4),
-    ("perf_buffer_opts", "sample_period"): (1, 1),
 }
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from pylibbpf.engine.kernel.capture import Capture
 from pylibbpf.engine.kernel.check import check
 from pylibbpf.engine.kernel.opts import opts
+from pylibbpf.engine.kernel.part import Part
 from pylibbpf.errors import BpfError
 
 TYPE_CHECKING = False
@@ -38,30 +38,15 @@ class TestRun:
         )
 
 
-class KernelProgram:
+class KernelProgram(Part):
     """A program of an object. Setters work until load."""
 
     def __init__(self, owner: KernelObject, pointer: Any) -> None:
-        self._owner = owner
-        self._lib = lib = owner.lib
-        self._ffi = ffi = owner.ffi
-        self.pointer = pointer
-        self.name = os.fsdecode(ffi.string(lib.bpf_program__name(pointer)))
-        self.section = os.fsdecode(ffi.string(lib.bpf_program__section_name(pointer)))
+        lib = owner.lib
+        super().__init__(owner, pointer, lib.bpf_program__name)
+        self.section = os.fsdecode(self._ffi.string(lib.bpf_program__section_name(pointer)))
         # libbpf takes the "?" off the section's name, and leaves this of it.
         self.optional = not lib.bpf_program__autoload(pointer)
-
-    def _get(self, function: str) -> Any:
-        with self._owner:
-            return getattr(self._lib, function)(self.pointer)
-
-    def _set(self, function: str, value: Any, what: str) -> None:
-        with self._owner, Capture() as capture:
-            rc = getattr(self._lib, function)(self.pointer, value)
-        if rc < 0 and self._owner.load_tried:
-            raise BpfError(-rc, f"set {what} of", self.name, "that can be set until load only")
-        check(rc, f"set {what} of", self.name, capture)
-        capture.log()
 
     @property
     def type(self) -> int:

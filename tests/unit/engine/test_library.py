@@ -62,5 +62,5 @@ def test_a_call_that_is_not_there(extension, objects, tmp_path):
     said = _open(objects / "minimal.bpf.o", library)
     assert said == (
         "pylibbpf.errors.NotSupportedError: bpf_object__open_mem() needs libbpf 1.0; "
-        "this one is 1.0"
+        f"{library} is 1.0"
     )
