@@ -10,7 +10,7 @@ from _thread import RLock  # threading takes 0.7 MB, and every load would pay it
 from types import MappingProxyType
 
 from pylibbpf.engine.select import select
-from pylibbpf.errors import BpfError, BtfError, ClosedError, Error
+from pylibbpf.errors import BpfError, BtfError, ClosedError, Error, errno_text
 from pylibbpf.handle import Handle
 from pylibbpf.loader.header import check_header, read_file
 
@@ -124,13 +124,18 @@ class AttachError(Error):
         self.failures = failures
 
     def __str__(self) -> str:
-        names: dict[str, list[str]] = {}
-        for name, error in self.failures.items():
-            said = str(error)
-            if isinstance(error, BpfError) and error.cause:
-                said = error.cause
-            names.setdefault(said, []).append(name)
-        return "\n".join(f"attach {', '.join(each)}: {said}" for said, each in names.items())
+        return "\n".join(f"attach {line}" for line in by_reason(self.failures))
+
+
+def by_reason(failures: Mapping[str, Error]) -> list[str]:
+    """A line for each reason, with the names of those whose failure it is."""
+    names: dict[str, list[str]] = {}
+    for name, error in failures.items():
+        said = str(error)
+        if isinstance(error, BpfError) and error.cause:
+            said = f"{errno_text(error.errno or 0)}: {error.cause}"
+        names.setdefault(said, []).append(name)
+    return [f"{', '.join(each)}: {said}" for said, each in names.items()]
 
 
 class Object(Handle):

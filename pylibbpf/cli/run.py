@@ -27,6 +27,7 @@ from pylibbpf.cli.values import parse_value, show
 from pylibbpf.engine.select import ENGINES
 from pylibbpf.errors import BpfError, BpfPermissionError, Error, VerifierError
 from pylibbpf.map import ArrayMap, HashMap
+from pylibbpf.object import by_reason
 from pylibbpf.stream import UNSUBMITTED, RecordStream, seconds
 from pylibbpf.uapi.enums import MapType
 
@@ -105,13 +106,8 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _complain_once(what: str, failures: dict[str, Error]) -> None:
-    """Each reason once, with the programs that it is the reason of."""
-    names: dict[str, list[str]] = {}
-    for name, error in failures.items():
-        said = error.cause if isinstance(error, BpfError) and error.cause else str(error)
-        names.setdefault(said, []).append(name)
-    for said, each in names.items():
-        complain(f"{what}: {', '.join(each)}: {said}")
+    for line in by_reason(failures):
+        complain(f"{what}: {line}")
 
 
 def _load(

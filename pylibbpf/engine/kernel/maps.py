@@ -7,6 +7,7 @@ import os
 import sys
 
 from pylibbpf.engine.kernel.check import check, failure
+from pylibbpf.engine.kernel.opts import c_string
 from pylibbpf.engine.kernel.part import Part
 from pylibbpf.errors import BpfError, ClosedError
 
@@ -125,7 +126,7 @@ class KernelMap(Part):
 
     @pin_path.setter
     def pin_path(self, value: str | None) -> None:
-        path = self._ffi.NULL if value is None else self._ffi.new("char[]", os.fsencode(value))
+        path = self._ffi.NULL if value is None else c_string(value, "pin path")
         self._set("bpf_map__set_pin_path", path, "pin path")
 
     # ---- lifetime

@@ -41,7 +41,19 @@ def opts(struct: str, **fields: Any) -> tuple[Any, list[Any]]:
                 f"{struct}.{field} needs libbpf {since[0]}.{since[1]}; this one is {major}.{minor}"
             )
         if isinstance(value, str):
-            value = ffi.new("char[]", os.fsencode(value))
+            value = c_string(value, field)
             keep.append(value)
         setattr(filled, field, value)
     return filled, keep
+
+
+def c_string(text: str, what: str) -> Any:
+    """``text`` as a C string, which ends at its first NUL and so may hold none.
+
+    Raises:
+        ValueError: there is a NUL in it.
+    """
+    ffi, _ = load()
+    if "\0" in text:
+        raise ValueError(f"there is a NUL in the {what} {text!r}")
+    return ffi.new("char[]", os.fsencode(text))
