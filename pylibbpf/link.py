@@ -49,8 +49,10 @@ class Link(Handle):
             BpfError: the kernel refused to detach; the link is closed all the same.
         """
         self._closed = True
-        self._handle.close()
-        self._owner._links.pop(id(self), None)
+        try:
+            self._handle.close()
+        finally:
+            self._owner._links.pop(id(self), None)
 
     def __enter__(self) -> Link:
         return self

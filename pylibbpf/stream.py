@@ -73,6 +73,7 @@ class RecordStream(Handle):
         # value, so that taking it is one assignment, which no signal handler can cut in two.
         self._batch: tuple[int, deque[bytes]] = (0, deque())
         self._reading = threading.RLock()
+        self._waking = threading.RLock()  # of whoever writes to or closes the eventfd
         self._inside = 0  # how many calls of the thread that holds the lock are reading
         self._reason: str | None = None
         self._finished = False
@@ -254,7 +255,10 @@ class RecordStream(Handle):
         if self._finished:
             return
         self._reason = self._reason or "is closed"
-        os.eventfd_write(self._wake, 1)
+        with self._waking:
+            if self._finished:
+                return  # the reader, on its way out, has done it meanwhile
+            os.eventfd_write(self._wake, 1)
         # The reader, if there is one, has been woken and leaves. If it is this very thread, in a
         # signal handler, the read that it interrupted finishes what is begun here.
         with self._reading:
@@ -270,15 +274,17 @@ class RecordStream(Handle):
         streams = self._owner._streams
         if streams.get(self.name) is self:
             del streams[self.name]
-        self._finished = True
-        os.close(self._wake)
+        with self._waking:
+            self._finished = True
+            os.close(self._wake)
 
     def abandon(self) -> None:
         """In a forked child: the records are the parent's."""
-        if self._reason is None:
+        if not self._finished:
             self._forked = self._finished = True
             self._reason = "belongs to the process that opened it, the parent of this one"
             self._reading = threading.RLock()
+            self._waking = threading.RLock()
             self._inside = 0
             self._batch = (0, deque())
             os.close(self._wake)

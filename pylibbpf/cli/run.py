@@ -268,6 +268,8 @@ class _Ending:
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._asked = False
         for number in self._SIGNALS:
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue  # nohup
             signal.signal(number, self._ask)
         return self
 
@@ -299,7 +301,7 @@ def _print_records(
         left = None if deadline is None else deadline - monotonic()
         if left is not None and left <= 0:
             return
-        longest = _LONGEST if left is None else min(max(1, round(left * 1000)), _LONGEST)
+        longest = _LONGEST if left is None else max(1, round(min(left * 1000, _LONGEST)))
         ready = {fd for fd, _ in poll.poll(0 if more else longest)}
         if ending.fd in ready:
             return

@@ -9,7 +9,7 @@ from pylibbpf.engine.fork import track
 from pylibbpf.engine.kernel.capture import Capture
 from pylibbpf.engine.kernel.check import check, load_failure, open_failure
 from pylibbpf.engine.kernel.library import load
-from pylibbpf.engine.kernel.links import KernelLink, new_descriptors
+from pylibbpf.engine.kernel.links import KernelLink, close_attachments, new_descriptors
 from pylibbpf.engine.kernel.maps import KernelMap
 from pylibbpf.engine.kernel.opts import opts
 from pylibbpf.engine.kernel.programs import KernelProgram
@@ -137,12 +137,14 @@ class KernelObject:
             # whatever interrupts us.
             self._links.append(link)
             try:
-                with Capture() as capture, new_descriptors() as made:
+                with Capture() as capture, new_descriptors(link.descriptors):
                     rc = call(link.cell, pointer)
+            except BaseException:
+                self.lib.plb_link_destroy(link.cell)  # does nothing if there is no link yet
+                raise
             finally:
                 if link.cell.link == self.ffi.NULL:
                     self.forget(link)
-            link.descriptors = made.found
             check(rc, "attach", name, capture, **self._facts(name))
             capture.log()
             return link
@@ -194,8 +196,8 @@ class KernelObject:
         self._gone = "belongs to the process that opened it, the parent of this one"
         self._lock = RLock()
         lib = self.lib
-        fds = {fd for link in self._links for fd in link.descriptors}
-        fds |= {lib.bpf_program__fd(program.pointer) for program in self.programs}
+        close_attachments({fd for link in self._links for fd in link.descriptors})
+        fds = {lib.bpf_program__fd(program.pointer) for program in self.programs}
         fds |= {lib.bpf_map__fd(each.pointer) for each in self.maps}
         for source in self._sources:
             source.abandon()

@@ -11,11 +11,26 @@ from pylibbpf.errors import ClosedError, NotSupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pylibbpf.engine.kernel.engine import KernelObject
 
 # What an attachment holds: while one of these is open anywhere, the program may stay attached.
 _KINDS = ("anon_inode:bpf_link", "anon_inode:bpf-link", "anon_inode:[perf_event]")
-_attaching = RLock()
+# Held by whoever makes or closes descriptors of these kinds, and over a fork: a child is never
+# made in between, with a list of descriptors that does not fit.
+attaching = RLock()
+os.register_at_fork(
+    before=attaching.acquire, after_in_parent=attaching.release, after_in_child=attaching.release
+)
+
+
+def close_attachments(numbers: Iterable[int]) -> None:
+    """Close those of the descriptors that are still a link's or perf event's, and no other's."""
+    found = _descriptors()
+    for number in numbers:
+        if found.get(number) in _KINDS:
+            os.close(number)
 
 
 class new_descriptors:  # noqa: N801  # reads as a statement: with new_descriptors() as made
@@ -25,27 +40,32 @@ class new_descriptors:  # noqa: N801  # reads as a statement: with new_descripto
     close them all, or the program stays attached as long as the child lives.
     """
 
-    __slots__ = ("_before", "found")
+    __slots__ = ("_before", "_found")
 
-    def __enter__(self) -> new_descriptors:
-        _attaching.acquire()
-        self.found: list[int] = []
+    def __init__(self, found: list[int]) -> None:
+        self._found = found
+
+    def __enter__(self) -> None:
+        attaching.acquire()
         self._before = _descriptors()
-        return self
 
     def __exit__(self, *exception: object) -> None:
         try:
             for number, target in _descriptors().items() - self._before.items():
-                if target in _KINDS:
-                    self.found.append(number)
+                if self._before and target in _KINDS:
+                    self._found.append(number)
         finally:
-            _attaching.release()
+            attaching.release()
 
 
 def _descriptors() -> dict[int, str]:
-    """This process's descriptors, and what each is of."""
-    found = {}
-    for number in os.listdir("/proc/self/fd"):
+    """This process's descriptors, and what each is of; none where /proc is not to be read."""
+    found: dict[int, str] = {}
+    try:
+        numbers = os.listdir("/proc/self/fd")
+    except OSError:
+        return found
+    for number in numbers:
         try:
             found[int(number)] = os.readlink(f"/proc/self/fd/{number}")
         except OSError:
@@ -68,7 +88,7 @@ class KernelLink:
             if self.cell.link == owner.ffi.NULL:
                 raise ClosedError(f"link of {self.name!r} is closed")
             fd = int(owner.lib.bpf_link__fd(self.cell.link))
-            if fd not in self.descriptors:
+            if self.descriptors and fd not in self.descriptors:
                 raise NotSupportedError(f"link of {self.name!r} has no descriptor of its own")
             return fd
 
@@ -79,8 +99,9 @@ class KernelLink:
         except ClosedError:
             return
         try:
-            with Capture() as capture:
+            with attaching, Capture() as capture:
                 rc = owner.lib.plb_link_destroy(self.cell)
+                self.descriptors = []
             owner.forget(self)
         finally:
             owner.__exit__()

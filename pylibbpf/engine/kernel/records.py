@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pylibbpf.engine.kernel.capture import Capture
 from pylibbpf.engine.kernel.check import check
+from pylibbpf.engine.kernel.links import attaching
 from pylibbpf.errors import ClosedError
 
 TYPE_CHECKING = False
@@ -88,7 +89,7 @@ class KernelPerf(Source):
 
     def __init__(self, owner: KernelObject, name: str, fd: int, pages: int) -> None:
         super().__init__(owner, name, "perf buffer", "plb_perf")
-        with Capture() as capture:
+        with attaching, Capture() as capture:  # or a link takes its perf events for its own
             rc = owner.lib.plb_perf_open(self._cell, fd, pages)
         check(rc, self._what, name, capture, pages=pages)
         self._fd = int(owner.lib.plb_perf_fd(self._cell))
