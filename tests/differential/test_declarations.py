@@ -361,10 +361,7 @@ def _pairs(node: ast.Assign) -> list[tuple[str, ast.expr]]:
 def _number(value: ast.expr) -> int | None:
     if any(isinstance(n, ast.Name | ast.Call | ast.Attribute) for n in ast.walk(value)):
         return None
-    try:
-        found = eval(compile(ast.Expression(value), "constant", "eval"), {"__builtins__": {}})
-    except Exception:
-        return None
+    found = eval(compile(ast.Expression(value), "constant", "eval"), {"__builtins__": {}})
     return found if isinstance(found, int) else None
 
 
