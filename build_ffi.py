@@ -1,6 +1,6 @@
 """Builds ``pylibbpf.engine.kernel._libbpf``, the cffi extension of the kernel engine.
 
-The extension is compiled from our own declarations (``decl/*.h``) and our own C (``shim.c``).
+The extension is compiled from our own declarations (``decl/``) and our own C (``shim/``).
 It needs neither libbpf nor its headers: every function of libbpf that ``decl/libbpf.h``,
 ``decl/bpf.h`` and ``decl/btf.h`` name becomes a static wrapper that calls a pointer found with
 dlsym(3) when the engine is first used. Where the installed libbpf lacks the function, the
@@ -18,8 +18,10 @@ from cffi import FFI
 from pycparser import c_ast, c_generator, c_parser
 
 DECL = Path(__file__).parent / "pylibbpf" / "engine" / "kernel" / "decl"
-SHIM = DECL.parent / "shim.c"
+SHIM = DECL.parent / "shim"
 LIBBPF_HEADERS = ("libbpf.h", "btf.h", "bpf.h")
+# Our own C: shim/NAME.c, declared in decl/shim/NAME.h; each may use those before it.
+SHIM_PARTS = ("core", "links", "maps", "streams")
 
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _SINCE = re.compile(r"/\* libbpf (\d+\.\d+) \*/")
@@ -32,6 +34,7 @@ typedef unsigned long size_t; typedef _Bool bool;
 _INCLUDES = """
 #include <dlfcn.h>
 #include <errno.h>
+#include <linux/perf_event.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,7 +42,10 @@ _INCLUDES = """
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
 """
@@ -143,7 +149,8 @@ def _absent(kind: str) -> str:
 def make() -> FFI:
     """The FFI object, ready to be compiled or handed to setuptools."""
     ffi = FFI()
-    for name in ("types.h", *LIBBPF_HEADERS, "shim.h"):
+    shim_headers = [f"shim/{name}.h" for name in SHIM_PARTS]
+    for name in ("types.h", *LIBBPF_HEADERS, *shim_headers):
         ffi.cdef(declarations(name))
     ffi.set_source(
         "pylibbpf.engine.kernel._libbpf",
@@ -157,8 +164,8 @@ def make() -> FFI:
                 ),
                 declarations("types.h"),
                 wrappers(),
-                declarations("shim.h"),
-                SHIM.read_text(),
+                *(declarations(name) for name in shim_headers),
+                *((SHIM / f"{name}.c").read_text() for name in SHIM_PARTS),
             )
         ),
         libraries=["dl"],

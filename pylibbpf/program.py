@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from pylibbpf.handle import Handle
-from pylibbpf.link import Link
+from pylibbpf.attach.tracing import TracingHooks
 from pylibbpf.uapi.enums import AttachType, ProgType, named
 from pylibbpf.uapi.sections import attaches_itself
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pylibbpf.engine.abc import ProgramHandle, RunResult
+    from pylibbpf.link import Link
     from pylibbpf.object import Object
 
 __all__ = ["Program"]
 
 
-class Program(Handle):
+class Program(TracingHooks):
     """One program of an object: ``obj.programs["name"]``.
 
     ``type``, ``expected_attach_type``, ``autoload``, ``autoattach`` and ``flags`` can be set
@@ -112,8 +112,7 @@ class Program(Handle):
         Raises:
             BpfError: the kernel or libbpf refused; EOPNOTSUPP where SEC() names no target.
         """
-        self._owner._need_loaded("attach", self.name)
-        return self._owner._add_link(self._handle.attach(), self.name)
+        return self._attach_to(None)
 
     def test_run(
         self,

@@ -37,8 +37,9 @@ INPUTS = (
     "build_ffi.py",
     "tools/bootstrap.py",
     "tools/debpkg.py",
-    "pylibbpf/engine/kernel/shim.c",
+    "pylibbpf/engine/kernel/shim/*.c",
     "pylibbpf/engine/kernel/decl/*.h",
+    "pylibbpf/engine/kernel/decl/shim/*.h",
 )
 
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from pylibbpf.hook import Hook
+
 
 class LinkHandle(Protocol):
     """A program, or a struct_ops map, that is attached."""
@@ -57,7 +59,9 @@ class ProgramHandle(Protocol):
     def instructions(self) -> bytes:
         """The program's instructions: as in the file before load, relocated after it."""
 
-    def attach(self) -> LinkHandle: ...
+    def attach(self, hook: Hook | None = None) -> LinkHandle:
+        """Attach to ``hook``, or to what the SEC() name says."""
+
     def test_run(
         self, data: bytes | None, ctx: bytes | None, repeat: int, flags: int, cpu: int
     ) -> RunResult: ...

@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -34,8 +35,9 @@ import headers as debian  # noqa: E402
 
 import build_ffi  # noqa: E402
 
-# libbpf 1.4 moved the const from the result to the parameter, which no caller notices.
-CONST_MOVED = {"bpf_map__initial_value"}
+# libbpf moved a const from the result to the parameter (1.4), or away from one (1.2), which no
+# caller notices.
+CONST_MOVED = {"bpf_map__initial_value", "bpf_prog_load", "bpf_btf_load"}
 FIRST = (1, 0)  # what is older than libbpf 1.0 counts as brought by it
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 INCLUDES = "".join(
@@ -217,12 +219,28 @@ def layouts() -> dict[str, tuple[int, dict[str, tuple[int, int]]]]:
     found = {}
     for name in re.findall(r"^struct (\w+) \{", build_ffi.declarations("types.h"), re.MULTILINE):
         kind = ffi.typeof(f"struct {name}")
-        fields = {
-            field: (place.offset, ffi.sizeof(place.type)) for field, place in kind.fields or ()
-        }
-        found[name] = (ffi.sizeof(kind), fields)
+        found[name] = (ffi.sizeof(kind), dict(_members(ffi, kind)))
     assert found
     return found
+
+
+def _members(ffi: FFI, kind: FFI.CType) -> Iterator[tuple[str, tuple[int, int]]]:
+    """The named members of a struct, with those of unnamed unions, in order."""
+    for field, place in kind.fields or ():
+        if field:
+            yield field, (place.offset, ffi.sizeof(place.type))
+        else:
+            for inner, (offset, size) in _members(ffi, place.type):
+                yield inner, (place.offset + offset, size)
+
+
+def _flat(body: str) -> str:
+    """Members of a struct with its inner structs and unions undone: a named one is a member."""
+    innermost = re.compile(r"\b(?:struct|union)(?:\s+\w+)?\s*\{([^{}]*)\}\s*(\w*)\s*;")
+    while found := innermost.search(body):
+        inner = f"int {found[2]};" if found[2] else found[1]
+        body = body[: found.start()] + inner + body[found.end() :]
+    return body
 
 
 def fields_of(name: str, text: str) -> list[str] | None:
@@ -231,7 +249,7 @@ def fields_of(name: str, text: str) -> list[str] | None:
     if body is None:
         return None
     found = []
-    for declaration in body[1].split(";"):
+    for declaration in _flat(body[1]).split(";"):
         words = re.search(r"(\w+)\s*(?:\[\w*\])?\s*(:\s*\d+)?$", declaration.strip())
         if words and "(*" not in declaration and not re.search(r"\s:\s*\d+$", declaration):
             found.append(words[1])
@@ -255,7 +273,7 @@ def test_structures_agree(suite: debian.Headers) -> None:
                 f"_Static_assert(sizeof(((struct {name} *)0)->{field}) == {width},"
                 f' "sizeof {name}.{field}");'
             )
-        if not name.endswith("_opts"):
+        if "sz" not in fields:
             code.append(f'_Static_assert(sizeof(struct {name}) == {size}, "sizeof {name}");')
     assert len(code) > 20
     assert complaints("\n".join(code), suite) == ""
@@ -265,22 +283,25 @@ def test_an_older_opts_struct_is_the_start_of_ours(suite: debian.Headers) -> Non
     text = header_text(suite)
     seen = 0
     for name, (_, ours) in layouts().items():
-        theirs = fields_of(name, text) if name.endswith("_opts") else None
+        theirs = fields_of(name, text) if "sz" in ours else None
         if theirs is None:
             continue
         seen += 1
-        # What libbpf declares without a name (removed fields) needs one in cffi.
-        named = [field for field in ours if not field.startswith("reserved_")]
-        assert theirs[: len(named)] == named[: len(theirs)], name
+        there = {ours[field][0] for field in theirs if field in ours}
+        # A member that came later lies behind those that were there, or beside one in a union.
+        for field, (offset, _) in ours.items():
+            if field not in theirs:
+                reserved = field.startswith("reserved_")  # removed: libbpf has it without a name
+                assert reserved or offset >= max(there) or offset in there, f"{name}.{field}"
         if suite.version <= (1, 7):
-            assert len(theirs) <= len(named), f"{name} lacks {theirs[len(named) :]}"
+            assert set(theirs) <= set(ours), f"{name} lacks {set(theirs) - set(ours)}"
     assert seen
 
 
 def test_every_opts_struct_is_one_of_libbpf(newest: debian.Headers) -> None:
     text = header_text(newest)
     for name in layouts():
-        if name.endswith("_opts"):
+        if name.endswith("_opts") or name == "bpf_tc_hook":
             assert fields_of(name, text) is not None, f"struct {name} is not in libbpf"
 
 
@@ -323,12 +344,16 @@ def test_enums_are_known_to_the_newest_headers(newest: debian.Headers) -> None:
 def test_declared_enumerators_agree(suite: debian.Headers) -> None:
     ffi = FFI()
     ffi.cdef(build_ffi.declarations("types.h"))
+    text = header_text(suite) + kernel_text(suite)
     code = []
     for name in re.findall(r"^enum (\w+)", build_ffi.declarations("types.h"), re.MULTILINE):
+        if not re.search(rf"\benum {name}\b", text):
+            continue  # newer than these headers
         kind = ffi.typeof(f"enum {name}")
         code.append(f'_Static_assert(sizeof(enum {name}) == {ffi.sizeof(kind)}, "{name}");')
         # GCC takes unsigned int for an enum without negative values, cffi does the same.
-        code.append(f'_Static_assert((enum {name})-1 > 0, "{name} is unsigned");')
+        sign = "<" if min(kind.elements) < 0 else ">"
+        code.append(f'_Static_assert((enum {name})-1 {sign} 0, "sign of {name}");')
         code += [f'_Static_assert({c} == {v}, "{c}");' for v, c in kind.elements.items()]
     assert code
     assert complaints("\n".join(code), suite) == ""

@@ -9,7 +9,7 @@ from pylibbpf.engine.fork import track
 from pylibbpf.engine.kernel.capture import Capture
 from pylibbpf.engine.kernel.check import check, load_failure, open_failure
 from pylibbpf.engine.kernel.library import load
-from pylibbpf.engine.kernel.links import KernelLink, close_attachments, new_descriptors
+from pylibbpf.engine.kernel.links import KernelLink, new_descriptors
 from pylibbpf.engine.kernel.maps import KernelMap
 from pylibbpf.engine.kernel.opts import opts
 from pylibbpf.engine.kernel.programs import KernelProgram
@@ -18,9 +18,16 @@ from pylibbpf.errors import BpfError, ClosedError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Protocol
 
     from pylibbpf.engine.kernel.records import Source
+
+    class Attachment(Protocol):
+        """What an object closes before itself."""
+
+        def close(self) -> None: ...
+        def abandon(self) -> None:
+            """In a forked child: close copies of the parent's descriptors, detach nothing."""
 
 
 class KernelEngine:
@@ -56,7 +63,7 @@ class KernelObject:
         self._lock = RLock()
         self._gone: str | None = None
         self.load_tried = False
-        self._links: list[KernelLink] = []
+        self._links: list[Attachment] = []
         self._sources: list[Source] = []
         # Closed when it is collected, too: whatever interrupts what follows leaves nothing.
         self._cell = ffi.gc(ffi.new("struct plb_object *"), lib.plb_object_close)
@@ -129,8 +136,14 @@ class KernelObject:
                 return each.facts()
         return {"program_types": [each.type for each in self.programs if each.autoload]}
 
-    def attach(self, call: Callable[[Any, Any], int], pointer: Any, name: str) -> KernelLink:
-        """Attach a program or struct_ops map by ``call(cell, pointer)``."""
+    def attach(
+        self, name: str, call: Callable[..., int], *arguments: Any, **facts: Any
+    ) -> KernelLink:
+        """Attach a program or struct_ops map by ``call(cell, *arguments)``.
+
+        ``facts`` are what a hint about a failure can be made of, besides what is known of the
+        program or map of that name.
+        """
         with self:
             link = KernelLink(self, name)
             # Before the call: what C stores in the link's cell is then closed with the object,
@@ -138,18 +151,22 @@ class KernelObject:
             self._links.append(link)
             try:
                 with Capture() as capture, new_descriptors(link.descriptors):
-                    rc = call(link.cell, pointer)
+                    rc = call(link.cell, *arguments)
             except BaseException:
                 self.lib.plb_link_destroy(link.cell)  # does nothing if there is no link yet
                 raise
             finally:
-                if link.cell.link == self.ffi.NULL:
+                if not link.made:
                     self.forget(link)
-            check(rc, "attach", name, capture, **self._facts(name))
+            check(rc, "attach", name, capture, **{**self._facts(name), **facts})
             capture.log()
             return link
 
-    def forget(self, link: KernelLink) -> None:
+    def keep(self, link: Attachment) -> None:
+        """Close an attachment that is no ``bpf_link`` with the object, before it is made."""
+        self._links.append(link)
+
+    def forget(self, link: Attachment) -> None:
         if link in self._links:
             self._links.remove(link)
 
@@ -196,7 +213,8 @@ class KernelObject:
         self._gone = "belongs to the process that opened it, the parent of this one"
         self._lock = RLock()
         lib = self.lib
-        close_attachments({fd for link in self._links for fd in link.descriptors})
+        for link in self._links:
+            link.abandon()
         fds = {lib.bpf_program__fd(program.pointer) for program in self.programs}
         fds |= {lib.bpf_map__fd(each.pointer) for each in self.maps}
         for source in self._sources:
@@ -206,9 +224,7 @@ class KernelObject:
         for fd in fds:
             if fd >= 0:
                 os.close(fd)
-        # The memory that libbpf has for them is the child's copy; freeing it would detach.
-        for link in self._links:
-            link.cell.link = self.ffi.NULL
+        # The memory that libbpf has is the child's copy; freeing it would detach.
         self._cell.object = self.ffi.NULL
         self._links.clear()
         self._sources.clear()

@@ -74,19 +74,26 @@ def _descriptors() -> dict[int, str]:
 
 
 class KernelLink:
-    """A ``bpf_link``: an attachment that ends with it."""
+    """A ``bpf_link``, or the bare descriptor of one: an attachment that ends with it."""
 
     def __init__(self, owner: KernelObject, name: str) -> None:
         self._owner = owner
         self.name = name
-        self.cell = owner.ffi.new("struct plb_link *")
+        self.cell = owner.ffi.new("struct plb_link *", {"fd": -1})
         self.descriptors: list[int] = []
+
+    @property
+    def made(self) -> bool:
+        """Whether there is a link in the cell."""
+        return bool(self.cell.link != self._owner.ffi.NULL or self.cell.fd >= 0)
 
     @property
     def fd(self) -> int:
         with self._owner as owner:
-            if self.cell.link == owner.ffi.NULL:
+            if not self.made:
                 raise ClosedError(f"link of {self.name!r} is closed")
+            if self.cell.fd >= 0:
+                return int(self.cell.fd)
             fd = int(owner.lib.bpf_link__fd(self.cell.link))
             if self.descriptors and fd not in self.descriptors:
                 raise NotSupportedError(f"link of {self.name!r} has no descriptor of its own")
@@ -107,3 +114,12 @@ class KernelLink:
             owner.__exit__()
         check(rc, "detach", self.name, capture)
         capture.log()
+
+    def abandon(self) -> None:
+        """In a forked child: close the descriptors, detach nothing.
+
+        The memory that libbpf has for the link is the child's copy; freeing it would detach.
+        """
+        close_attachments(self.descriptors)
+        self.descriptors = []
+        self.cell.link, self.cell.fd = self._owner.ffi.NULL, -1

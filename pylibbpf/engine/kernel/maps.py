@@ -412,7 +412,7 @@ class KernelMap(Part):
     # ---- what hangs on a map
 
     def attach_struct_ops(self) -> KernelLink:
-        return self._owner.attach(self._lib.plb_struct_ops_attach, self.pointer, self.name)
+        return self._owner.attach(self.name, self._lib.plb_struct_ops_attach, self.pointer)
 
     def open_ring(self) -> KernelRing:
         from pylibbpf.engine.kernel.records import KernelRing

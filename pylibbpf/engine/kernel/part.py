@@ -20,8 +20,8 @@ class Part:
 
     def __init__(self, owner: KernelObject, pointer: Any, name: Any) -> None:
         self._owner = owner
-        self._ffi = owner.ffi
-        self._lib = owner.lib
+        self.ffi = self._ffi = owner.ffi
+        self.lib = self._lib = owner.lib
         self.pointer = pointer
         self.name: str = os.fsdecode(self._ffi.string(name(pointer)))
 

@@ -11,10 +11,13 @@ from pylibbpf.errors import BpfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
+    from pylibbpf.engine.abc import LinkHandle
     from pylibbpf.engine.kernel.engine import KernelObject
     from pylibbpf.engine.kernel.links import KernelLink
+    from pylibbpf.hook import Hook
 
 # Room for what a program leaves behind its data: bpf_xdp_adjust_tail, bpf_skb_change_tail.
 _DATA_OUT_SLACK = 65536
@@ -104,8 +107,16 @@ class KernelProgram(Part):
                 return b""
             return bytes(self._ffi.buffer(insns, count * 8))
 
-    def attach(self) -> KernelLink:
-        return self._owner.attach(self._lib.plb_program_attach, self.pointer, self.name)
+    def attach(self, hook: Hook | None = None) -> LinkHandle:
+        if hook is None:
+            return self.attach_by(self._lib.plb_program_attach)
+        from pylibbpf.engine.kernel.attach import attach
+
+        return attach(self, hook)
+
+    def attach_by(self, call: Callable[..., int], *arguments: Any, **facts: Any) -> KernelLink:
+        """Attach by ``call(cell, program, *arguments)``, one of the shim's."""
+        return self._owner.attach(self.name, call, self.pointer, *arguments, **facts)
 
     def test_run(
         self, data: bytes | None, ctx: bytes | None, repeat: int, flags: int, cpu: int

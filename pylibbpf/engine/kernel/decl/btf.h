@@ -2,3 +2,5 @@
 
 /* libbpf 1.0 */
 const void *btf__raw_data(const struct btf *btf, __u32 *size);
+
+int btf__fd(const struct btf *btf);

@@ -8,6 +8,7 @@ typedef uint16_t __u16;
 typedef uint32_t __u32;
 typedef uint64_t __u64;
 typedef int32_t __s32;
+typedef int pid_t;
 
 struct bpf_object;
 struct bpf_program;
@@ -15,10 +16,35 @@ struct bpf_map;
 struct bpf_link;
 struct btf;
 struct perf_buffer;
+struct perf_event_attr;
+struct perf_event_header;
+struct user_ring_buffer;
 
 enum bpf_prog_type { BPF_PROG_TYPE_UNSPEC = 0 };
 enum bpf_attach_type { BPF_CGROUP_INET_INGRESS = 0 };
 enum bpf_map_type { BPF_MAP_TYPE_UNSPEC = 0 };
+enum bpf_func_id { BPF_FUNC_unspec = 0 };
+enum bpf_stats_type { BPF_STATS_RUN_TIME = 0 };
+
+/* libbpf.h: how a probe is attached where the kernel offers several ways. */
+enum probe_attach_mode {
+	PROBE_ATTACH_MODE_DEFAULT = 0,
+	PROBE_ATTACH_MODE_LEGACY = 1,
+	PROBE_ATTACH_MODE_PERF = 2,
+	PROBE_ATTACH_MODE_LINK = 3,
+};
+
+enum bpf_tc_attach_point {
+	BPF_TC_INGRESS = 1,
+	BPF_TC_EGRESS = 2,
+	BPF_TC_CUSTOM = 4,
+};
+
+enum bpf_perf_event_ret {
+	LIBBPF_PERF_EVENT_DONE = 0,
+	LIBBPF_PERF_EVENT_ERROR = -1,
+	LIBBPF_PERF_EVENT_CONT = -2,
+};
 
 /* include/uapi/linux/bpf.h */
 struct bpf_insn {
@@ -50,7 +76,359 @@ struct bpf_map_batch_opts {
 	__u64 flags;
 };
 
-struct perf_buffer_opts;
+/* include/uapi/linux/bpf.h */
+union bpf_iter_link_info {
+	struct {
+		__u32 map_fd;
+	} map;
+	struct {
+		__u32 order; /* enum bpf_cgroup_iter_order */
+		__u32 cgroup_fd;
+		__u64 cgroup_id;
+	} cgroup;
+	struct {
+		__u32 tid;
+		__u32 pid;
+		__u32 pid_fd;
+	} task;
+};
+
+struct bpf_perf_event_opts {
+	size_t sz;
+	__u64 bpf_cookie;
+	bool force_ioctl_attach;
+	bool dont_enable;
+};
+
+struct bpf_kprobe_opts {
+	size_t sz;
+	__u64 bpf_cookie;
+	size_t offset;
+	bool retprobe;
+	enum probe_attach_mode attach_mode;
+};
+
+struct bpf_kprobe_multi_opts {
+	size_t sz;
+	const char **syms;
+	const unsigned long *addrs;
+	const __u64 *cookies;
+	size_t cnt;
+	bool retprobe;
+	bool session;
+	bool unique_match;
+};
+
+struct bpf_uprobe_multi_opts {
+	size_t sz;
+	const char **syms;
+	const unsigned long *offsets;
+	const unsigned long *ref_ctr_offsets;
+	const __u64 *cookies;
+	size_t cnt;
+	bool retprobe;
+	bool session;
+};
+
+struct bpf_ksyscall_opts {
+	size_t sz;
+	__u64 bpf_cookie;
+	bool retprobe;
+};
+
+struct bpf_uprobe_opts {
+	size_t sz;
+	size_t ref_ctr_offset;
+	__u64 bpf_cookie;
+	bool retprobe;
+	const char *func_name;
+	enum probe_attach_mode attach_mode;
+};
+
+struct bpf_usdt_opts {
+	size_t sz;
+	__u64 usdt_cookie;
+};
+
+struct bpf_tracepoint_opts {
+	size_t sz;
+	__u64 bpf_cookie;
+};
+
+struct bpf_raw_tracepoint_opts {
+	size_t sz;
+	__u64 cookie;
+};
+
+struct bpf_trace_opts {
+	size_t sz;
+	__u64 cookie;
+};
+
+struct bpf_netfilter_opts {
+	size_t sz;
+	__u32 pf;
+	__u32 hooknum;
+	__s32 priority;
+	__u32 flags;
+};
+
+struct bpf_tcx_opts {
+	size_t sz;
+	__u32 flags;
+	__u32 relative_fd;
+	__u32 relative_id;
+	__u64 expected_revision;
+};
+
+struct bpf_netkit_opts {
+	size_t sz;
+	__u32 flags;
+	__u32 relative_fd;
+	__u32 relative_id;
+	__u64 expected_revision;
+};
+
+struct bpf_cgroup_opts {
+	size_t sz;
+	__u32 flags;
+	__u32 relative_fd;
+	__u32 relative_id;
+	__u64 expected_revision;
+};
+
+struct bpf_iter_attach_opts {
+	size_t sz;
+	union bpf_iter_link_info *link_info;
+	__u32 link_info_len;
+};
+
+struct bpf_xdp_attach_opts {
+	size_t sz;
+	int old_prog_fd;
+};
+
+struct bpf_xdp_query_opts {
+	size_t sz;
+	__u32 prog_id;
+	__u32 drv_prog_id;
+	__u32 hw_prog_id;
+	__u32 skb_prog_id;
+	__u8 attach_mode;
+	__u64 feature_flags;
+	__u32 xdp_zc_max_segs;
+};
+
+struct bpf_tc_hook {
+	size_t sz;
+	int ifindex;
+	enum bpf_tc_attach_point attach_point;
+	__u32 parent;
+	__u32 handle;
+	const char *qdisc;
+};
+
+struct bpf_tc_opts {
+	size_t sz;
+	int prog_fd;
+	__u32 flags;
+	__u32 prog_id;
+	__u32 handle;
+	__u32 priority;
+};
+
+struct user_ring_buffer_opts {
+	size_t sz;
+};
+
+struct perf_buffer_opts {
+	size_t sz;
+	__u32 sample_period;
+};
+
+struct perf_buffer_raw_opts {
+	size_t sz;
+	int cpu_cnt;
+	int *cpus;
+	int *map_keys;
+};
+
+struct bpf_map_create_opts {
+	size_t sz;
+	__u32 btf_fd;
+	__u32 btf_key_type_id;
+	__u32 btf_value_type_id;
+	__u32 btf_vmlinux_value_type_id;
+	__u32 inner_map_fd;
+	__u32 map_flags;
+	__u64 map_extra;
+	__u32 numa_node;
+	__u32 map_ifindex;
+	__s32 value_type_btf_obj_fd;
+	__u32 token_fd;
+	const void *excl_prog_hash;
+	__u32 excl_prog_hash_size;
+};
+
+struct bpf_prog_load_opts {
+	size_t sz;
+	int attempts;
+	enum bpf_attach_type expected_attach_type;
+	__u32 prog_btf_fd;
+	__u32 prog_flags;
+	__u32 prog_ifindex;
+	__u32 kern_version;
+	__u32 attach_btf_id;
+	__u32 attach_prog_fd;
+	__u32 attach_btf_obj_fd;
+	const int *fd_array;
+	const void *func_info;
+	__u32 func_info_cnt;
+	__u32 func_info_rec_size;
+	const void *line_info;
+	__u32 line_info_cnt;
+	__u32 line_info_rec_size;
+	__u32 log_level;
+	__u32 log_size;
+	char *log_buf;
+	__u32 log_true_size;
+	__u32 token_fd;
+	__u32 fd_array_cnt;
+};
+
+struct bpf_btf_load_opts {
+	size_t sz;
+	char *log_buf;
+	__u32 log_level;
+	__u32 log_size;
+	__u32 log_true_size;
+	__u32 btf_flags;
+	__u32 token_fd;
+};
+
+struct bpf_obj_pin_opts {
+	size_t sz;
+	__u32 file_flags;
+	int path_fd;
+};
+
+struct bpf_obj_get_opts {
+	size_t sz;
+	__u32 file_flags;
+	int path_fd;
+};
+
+struct bpf_prog_attach_opts {
+	size_t sz;
+	__u32 flags;
+	union {
+		int replace_prog_fd;
+		int replace_fd;
+	};
+	int relative_fd;
+	__u32 relative_id;
+	__u64 expected_revision;
+};
+
+struct bpf_prog_detach_opts {
+	size_t sz;
+	__u32 flags;
+	int relative_fd;
+	__u32 relative_id;
+	__u64 expected_revision;
+};
+
+struct bpf_link_create_opts {
+	size_t sz;
+	__u32 flags;
+	union bpf_iter_link_info *iter_info;
+	__u32 iter_info_len;
+	__u32 target_btf_id;
+	union {
+		struct {
+			__u64 bpf_cookie;
+		} perf_event;
+		struct {
+			__u32 flags;
+			__u32 cnt;
+			const char **syms;
+			const unsigned long *addrs;
+			const __u64 *cookies;
+		} kprobe_multi;
+		struct {
+			__u32 flags;
+			__u32 cnt;
+			const char *path;
+			const unsigned long *offsets;
+			const unsigned long *ref_ctr_offsets;
+			const __u64 *cookies;
+			__u32 pid;
+		} uprobe_multi;
+		struct {
+			__u64 cookie;
+		} tracing;
+		struct {
+			__u32 pf;
+			__u32 hooknum;
+			__s32 priority;
+			__u32 flags;
+		} netfilter;
+		struct {
+			__u32 relative_fd;
+			__u32 relative_id;
+			__u64 expected_revision;
+		} tcx;
+		struct {
+			__u32 relative_fd;
+			__u32 relative_id;
+			__u64 expected_revision;
+		} netkit;
+		struct {
+			__u32 relative_fd;
+			__u32 relative_id;
+			__u64 expected_revision;
+		} cgroup;
+	};
+};
+
+struct bpf_link_update_opts {
+	size_t sz;
+	__u32 flags;
+	__u32 old_prog_fd;
+	__u32 old_map_fd;
+};
+
+struct bpf_get_fd_by_id_opts {
+	size_t sz;
+	__u32 open_flags;
+	__u32 token_fd;
+};
+
+struct bpf_prog_query_opts {
+	size_t sz;
+	__u32 query_flags;
+	__u32 attach_flags;
+	__u32 *prog_ids;
+	union {
+		__u32 prog_cnt;
+		__u32 count;
+	};
+	__u32 *prog_attach_flags;
+	__u32 *link_ids;
+	__u32 *link_attach_flags;
+	__u64 revision;
+};
+
+struct bpf_raw_tp_opts {
+	size_t sz;
+	const char *tp_name;
+	__u64 cookie;
+};
+
+struct bpf_prog_bind_opts {
+	size_t sz;
+	__u32 flags;
+};
 
 struct bpf_test_run_opts {
 	size_t sz;
@@ -72,3 +450,5 @@ struct bpf_test_run_opts {
 
 typedef void (*perf_buffer_sample_fn)(void *ctx, int cpu, void *data, __u32 size);
 typedef void (*perf_buffer_lost_fn)(void *ctx, int cpu, __u64 cnt);
+typedef enum bpf_perf_event_ret (*perf_buffer_event_fn)(void *ctx, int cpu,
+							 struct perf_event_header *event);

@@ -1,0 +1,1 @@
+"""The ``attach_*`` methods of programs: one file for each family of hooks."""
