@@ -1,4 +1,9 @@
-"""The README's examples do what it says."""
+"""The examples of README.md and docs/*.md do what they say.
+
+Each ``python`` block runs by itself, from the root of the checkout; each line of a ``console``
+block that starts with ``$ pylibbpf`` runs as it stands. Blocks of other kinds (``text``, ``c``,
+``sh``) are for reading.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +16,39 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TEXT = (ROOT / "README.md").read_text()
-PYTHON = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(kind: str) -> list[tuple[str, str]]:
+    """The blocks of one kind, each with a name that says where it stands."""
+    found = []
+    for page in PAGES:
+        text = page.read_text()
+        for match in re.finditer(rf"^```{kind}\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+            line = text.count("\n", 0, match.start()) + 1
+            found.append((f"{page.stem}:{line}", match[1]))
+    return found
+
+
+PYTHON = blocks("python")
 COMMANDS = [
-    line.removeprefix("$ ")
-    for block in re.findall(r"^```console\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+    (where, line.removeprefix("$ "))
+    for where, block in blocks("console")
     for line in block.splitlines()
+    if line.startswith("$ ")
 ]
 
-# A README block counts on what its reader's host has mounted; the test makes sure of it.
+# A block counts on what its reader's host has mounted; the test makes sure of it.
 PREFIX = "from pylibbpf.cli.mounts import private_mounts; private_mounts()\n"
 
 
 def test_there_are_examples():
-    assert len(PYTHON) >= 3
-    assert len(COMMANDS) >= 5
+    readme = [where for where, _ in PYTHON if where.startswith("README")]
+    assert len(readme) >= 3
+    assert len([where for where, _ in COMMANDS if where.startswith("README")]) >= 5
 
 
-@pytest.mark.parametrize("code", PYTHON, ids=[f"block{i}" for i in range(len(PYTHON))])
+@pytest.mark.parametrize("code", [c for _, c in PYTHON], ids=[where for where, _ in PYTHON])
 def test_python(bpf, code):
     # A stream that is never quiet would go on for ever: a reader ends it with Ctrl-C.
     done = subprocess.run(
@@ -46,7 +66,9 @@ def test_python(bpf, code):
     assert "KeyboardInterrupt" in done.stderr or "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command", [c for _, c in COMMANDS], ids=[f"{where}:{c}" for where, c in COMMANDS]
+)
 def test_command(bpf, command):
     program, *arguments = shlex.split(command)
     assert program == "pylibbpf"
