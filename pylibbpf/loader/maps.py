@@ -36,6 +36,7 @@ from pylibbpf.loader.elf import (
 )
 from pylibbpf.spec import GlobalSpec, MapKind, MapSpec, SectionSpec
 from pylibbpf.uapi.enums import MapType
+from pylibbpf.uapi.flags import BPF_F_MMAPABLE, BPF_F_RDONLY_PROG
 
 if TYPE_CHECKING:
     from pylibbpf.btf.parse import Btf
@@ -48,8 +49,6 @@ STRUCT_OPS_SECTIONS = (".struct_ops", ".struct_ops.link", "?.struct_ops", "?.str
 
 _LINKAGE = {0: "static", 1: "global", 2: "extern"}
 
-BPF_F_RDONLY_PROG = 1 << 7
-BPF_F_MMAPABLE = 1 << 10
 
 # bpf_map_def of old libbpf (20 bytes); iproute2's bpf_elf_map starts with the same five fields.
 _LEGACY = Struct("<IIIII")

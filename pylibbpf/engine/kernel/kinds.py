@@ -4,14 +4,6 @@ from __future__ import annotations
 
 from pylibbpf.uapi.enums import MapType
 
-PER_CPU = frozenset(
-    (
-        MapType.PERCPU_HASH,
-        MapType.PERCPU_ARRAY,
-        MapType.LRU_PERCPU_HASH,
-        MapType.PERCPU_CGROUP_STORAGE,
-    )
-)
 # Whose batch lookup walks bucket by bucket, each under its lock (kernel/bpf/hashtab.c,
 # __htab_map_lookup_and_delete_batch): what is there throughout comes exactly once. The generic
 # batch of other types starts again from the first key when the one under its cursor is deleted.

@@ -10,6 +10,7 @@ from pylibbpf.engine.kernel.check import check, failure
 from pylibbpf.engine.kernel.opts import c_string
 from pylibbpf.engine.kernel.part import Part
 from pylibbpf.errors import BpfError, ClosedError
+from pylibbpf.uapi.flags import BPF_F_MMAPABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 _BATCH = 512
 _ENOTSUPP = 524
 _NO_ENTRY = -errno.ENOENT
-BPF_F_MMAPABLE = 1 << 10
 _ZERO = bytes(4)
 
 
@@ -159,7 +159,7 @@ class KernelMap(Part):
     def _layout(self) -> tuple[int, int, int]:
         """How many values a lookup gives, from where to where, and their size in all."""
         if self._shape is None:
-            from pylibbpf.engine.kernel.kinds import PER_CPU
+            from pylibbpf.uapi.kinds import PER_CPU
 
             cpus, stride = 1, self.value_size
             if self.type in PER_CPU:

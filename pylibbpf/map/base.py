@@ -1,0 +1,207 @@
+"""What all maps have in common: the definition, and typed keys and values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pylibbpf.handle import Handle
+from pylibbpf.uapi.enums import MapType, named
+from pylibbpf.uapi.kinds import PER_CPU
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from pylibbpf.engine.abc import MapHandle
+    from pylibbpf.link import Link
+    from pylibbpf.object import Object
+
+__all__ = ["Map", "TypedMap"]
+
+
+class Map(Handle):
+    """The definition of one map of an object: ``obj.maps["name"]``.
+
+    Two maps are equal only if they are the same map object, ``bool(map)`` is always True, and
+    maps can be keys of dicts: their contents change under one's feet.
+
+    ``type``, ``key_size``, ``value_size``, ``max_entries``, ``flags``, ``pin_path`` and
+    ``autocreate`` can be set until the object is loaded; later the refusal is raised as
+    ``BpfError`` (EBUSY).
+    """
+
+    def __init__(self, owner: Object, handle: MapHandle) -> None:
+        self._owner = owner
+        self._handle = handle
+        self.name = handle.name
+        """The map's name in the object; for global data the section (``.bss``)."""
+        kind = named(MapType, handle.type)
+        self._kind = kind.name if isinstance(kind, MapType) else str(kind)
+
+    @property
+    def type(self) -> int:
+        """A :class:`MapType`, a plain int if it has no name."""
+        return named(MapType, self._handle.type)
+
+    @type.setter
+    def type(self, value: int) -> None:
+        self._handle.type = value
+        # The class follows the type: obj.maps[name] is another one from now on.
+        from pylibbpf.map import map_class
+
+        self._owner._maps[self.name] = map_class(value)(self._owner, self._handle)
+
+    @property
+    def key_size(self) -> int:
+        """Bytes of a key."""
+        return self._handle.key_size
+
+    @key_size.setter
+    def key_size(self, value: int) -> None:
+        self._handle.key_size = value
+
+    @property
+    def value_size(self) -> int:
+        """Bytes of a value (of one CPU's value in a per-CPU map)."""
+        return self._handle.value_size
+
+    @value_size.setter
+    def value_size(self, value: int) -> None:
+        self._handle.value_size = value
+
+    @property
+    def max_entries(self) -> int:
+        """Room, in entries; for a ring buffer in bytes (a power of two, whole pages)."""
+        return self._handle.max_entries
+
+    @max_entries.setter
+    def max_entries(self, value: int) -> None:
+        self._handle.max_entries = value
+
+    @property
+    def flags(self) -> int:
+        """BPF_F_* flags of BPF_MAP_CREATE."""
+        return self._handle.flags
+
+    @flags.setter
+    def flags(self, value: int) -> None:
+        self._handle.flags = value
+
+    @property
+    def pin_path(self) -> str | None:
+        """Where load pins the map, or finds it pinned; None: nowhere."""
+        return self._handle.pin_path
+
+    @pin_path.setter
+    def pin_path(self, value: str | None) -> None:
+        self._handle.pin_path = value
+
+    @property
+    def autocreate(self) -> bool:
+        """Whether load makes the map. Programs that use one that was not made are refused."""
+        return self._handle.autocreate
+
+    @autocreate.setter
+    def autocreate(self, value: bool) -> None:
+        self._handle.autocreate = value
+
+    @property
+    def fd(self) -> int:
+        """The loaded map's descriptor, owned by the object.
+
+        Raises:
+            BpfError: it is not loaded.
+        """
+        return self._handle.fd
+
+    def attach(self) -> Link:
+        """Put a struct_ops map to use. Privilege: CAP_BPF and CAP_NET_ADMIN. Linux 5.6."""
+        return self._owner._add_link(self._handle.attach_struct_ops(), self.name)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} {self._kind}>"
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+class Coder:
+    """From Python's keys and values to bytes and back, for one loaded map.
+
+    By the BTF types of the map; where it has none, a key or value is ``bytes`` of its size.
+    """
+
+    __slots__ = ("decode_key", "decode_value", "encode_key", "encode_value")
+
+    def __init__(self, owner: Object, handle: MapHandle) -> None:
+        key, value = owner._codec(handle.key_type_id), owner._codec(handle.value_type_id)
+        self.encode_key: Callable[[Any], bytes] = _bytes_only(handle.name, "key")
+        self.decode_key: Callable[[bytes], Any] = bytes
+        self.encode_value: Callable[[Any], bytes] = _bytes_only(handle.name, "value")
+        self.decode_value: Callable[[bytes], Any] = bytes
+        if key is not None:
+            self.encode_key, self.decode_key = key.encoder(), key.decode
+        if value is not None:
+            self.encode_value, self.decode_value = value.encoder(), value.decode
+        if handle.type in PER_CPU:
+            self._for_each_cpu(handle)
+
+    def _for_each_cpu(self, handle: MapHandle) -> None:
+        cpus, stride, size = handle.cpus, handle.stride, handle.value_size
+        starts = range(0, cpus * stride, stride)
+        encode_one, decode_one = self.encode_value, self.decode_value
+
+        def decode(data: bytes) -> tuple[Any, ...]:
+            return tuple(decode_one(data[start : start + size]) for start in starts)
+
+        def encode(value: Any) -> bytes:
+            if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__getitem__"):
+                raise TypeError(
+                    f"a value of per-CPU map {handle.name!r} is a sequence of {cpus} values, one "
+                    f"for each possible CPU, not {type(value).__name__}"
+                )
+            if len(value) != cpus:
+                raise ValueError(
+                    f"a value of per-CPU map {handle.name!r} has {cpus} values, not {len(value)}"
+                )
+            return b"".join(encode_one(each).ljust(stride, b"\0") for each in value)
+
+        self.encode_value, self.decode_value = encode, decode
+
+
+def _bytes_only(name: str, what: str) -> Callable[[Any], bytes]:
+    def encode(value: Any) -> bytes:
+        if not isinstance(value, bytes | bytearray | memoryview):
+            raise TypeError(
+                f"map {name!r} has no BTF type for its {what}, which is bytes, "
+                f"not {type(value).__name__}"
+            )
+        return bytes(value)
+
+    return encode
+
+
+class TypedMap(Map):
+    """A map whose keys and values are typed."""
+
+    _made: Coder | None = None
+
+    @property
+    def _coder(self) -> Coder:
+        """Made when first used: most maps of a tool never are.
+
+        Raises:
+            BpfError: the map is not loaded.
+        """
+        coder = self._made
+        if coder is None:
+            _ = self._handle.fd
+            coder = self._made = Coder(self._owner, self._handle)
+        return coder
