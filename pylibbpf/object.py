@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import operator
 import os
 import warnings
 from _thread import RLock  # threading takes 0.7 MB, and every load would pay it
@@ -11,32 +10,24 @@ from types import MappingProxyType
 
 from pylibbpf.engine.select import select
 from pylibbpf.errors import BpfError, BtfError, ClosedError, Error, errno_text
-from pylibbpf.handle import Handle
 from pylibbpf.loader.header import check_header, read_file
+from pylibbpf.streams import Streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
     from typing import Any, BinaryIO
 
     from pylibbpf.btf.codec import Codec
     from pylibbpf.btf.parse import Btf
-    from pylibbpf.engine.abc import Engine, LinkHandle, MapHandle, ProgramHandle, RecordSource
-    from pylibbpf.events import RecordType
-    from pylibbpf.isa.calls import OutputCall
+    from pylibbpf.engine.abc import Engine, LinkHandle, MapHandle
     from pylibbpf.link import Link
     from pylibbpf.map import Map
-    from pylibbpf.perfbuf import PerfBuffer
     from pylibbpf.program import Program
-    from pylibbpf.ringbuf import RingBuffer
     from pylibbpf.stream import RecordStream
     from pylibbpf.variables import Globals
 
 __all__ = ["AttachError", "Attached", "Object", "open_object"]
-
-# Pages of each CPU's part of a perf buffer, unless the caller says otherwise: 256 KiB.
-_PERF_PAGES = 64
-_MOST_PAGES = 1 << 20
 
 
 def open_object(
@@ -138,7 +129,7 @@ def by_reason(failures: Mapping[str, Error]) -> list[str]:
     return [f"{', '.join(each)}: {said}" for said, each in names.items()]
 
 
-class Object(Handle):
+class Object(Streams):
     """A BPF object: its programs, maps and global variables.
 
     Made by :func:`open_object`. Use it as a context manager, or call :meth:`close`: that
@@ -346,153 +337,6 @@ class Object(Handle):
                 warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=1)
             self.close()
 
-    # ---- streams of records
-
-    def ringbuf(
-        self,
-        name: str,
-        type: str | None = None,
-        *,
-        raw: Collection[str] = (),
-        timeout: float | None = None,
-    ) -> RingBuffer:
-        """The records of a ring buffer map, decoded; see :class:`RingBuffer`.
-
-        ``type`` names the C type of the records (``"struct event"``) where the object does not
-        say it itself; ``raw`` names fields to give as bytes. ``timeout``: seconds without a
-        record after which iteration ends. A ring has one reader: asked again with the same
-        arguments, this gives the open one. Linux 5.8.
-
-        Raises:
-            KeyError: no such map.
-            TypeError: it is no ring buffer.
-            ValueError: no such type, or the ring is being read with other arguments.
-        """
-        from pylibbpf.ringbuf import RingBuffer
-        from pylibbpf.uapi.enums import MapType
-
-        handle = self._need_stream(name, MapType.RINGBUF, "ring buffer", raw)
-        asked = (type, tuple(raw), timeout)
-        stream = self._stream(RingBuffer, name, asked, handle.open_ring)
-        assert isinstance(stream, RingBuffer)
-        return stream
-
-    def perfbuf(
-        self,
-        name: str,
-        type: str | None = None,
-        *,
-        raw: Collection[str] = (),
-        timeout: float | None = None,
-        pages: int = _PERF_PAGES,
-    ) -> PerfBuffer:
-        """The records of a perf event array, decoded; see :class:`PerfBuffer`.
-
-        ``pages`` is the room for each CPU, in memory pages, a power of two. The rest is as for
-        :meth:`ringbuf`.
-        """
-        from pylibbpf.perfbuf import PerfBuffer
-        from pylibbpf.uapi.enums import MapType
-
-        if operator.index(pages) < 1 or pages & (pages - 1) or pages > _MOST_PAGES:
-            raise ValueError(
-                f"the pages of a perf buffer are a power of two from 1 to {_MOST_PAGES}, "
-                f"not {pages}"
-            )
-        handle = self._need_stream(name, MapType.PERF_EVENT_ARRAY, "perf buffer", raw)
-        asked = (type, tuple(raw), timeout, pages)
-        stream = self._stream(PerfBuffer, name, asked, lambda: handle.open_perf(pages))
-        assert isinstance(stream, PerfBuffer)
-        return stream
-
-    def record_type(
-        self, name: str, type: str | None = None, *, raw: Collection[str] = ()
-    ) -> RecordType:
-        """How records of the ring or perf buffer ``name`` are decoded, and by which rule.
-
-        The rules, in turn: what the caller says (``type``), what the map's definition says (our
-        macro ``pylibbpf_record``), DWARF where the object still has it, the value type of the
-        map whose values are sent, the one BTF struct of the size that the programs send, else
-        bytes.
-        """
-        from pylibbpf.events import record_type
-
-        self.maps[name]
-        if type is not None and not isinstance(type, str):
-            raise TypeError(f"a record type is named by a str, not {type!r}")
-        return record_type(
-            name,
-            user=type,
-            btf=self._btf,
-            calls=self._output_calls(),
-            elf=lambda: self._data,
-            raw=raw,
-        )
-
-    def _need_stream(self, name: str, kind: int, what: str, raw: Collection[str]) -> MapHandle:
-        self._check()
-        if isinstance(raw, str):
-            raise TypeError(f"raw is a collection of names, not the str {raw!r}")
-        found = self.maps[name]
-        if found.type != kind:
-            raise TypeError(f"map {name!r} is no {what}, but {found!r}")
-        self._need_loaded(f"open {what}", name)
-        return found._handle
-
-    def _stream(
-        self,
-        kind: Callable[..., RecordStream],
-        name: str,
-        asked: tuple[Any, ...],
-        open_source: Callable[[], RecordSource],
-    ) -> RecordStream:
-        with self._lock:
-            known = self._streams.get(name)
-            if known is not None and not known.closed:
-                if self._asked[name] == asked:
-                    return known
-                raise ValueError(
-                    f"{name!r} is being read already, with other arguments: close that reader first"
-                )
-            found = self.record_type(name, asked[0], raw=asked[1])
-            source = open_source()
-            try:
-                stream = kind(self, name, source, found, asked[2])
-            except BaseException:
-                source.close()
-                raise
-            self._asked[name] = asked
-            self._streams[name] = stream
-            return stream
-
-    def _need_loaded(self, operation: str, name: str) -> None:
-        self._check()
-        if not self._loaded:
-            why = (
-                "the object's load failed; open it again"
-                if self._handle.load_tried
-                else "the object is not loaded yet"
-            )
-            raise BpfError(errno.EBADF, operation, name, why)
-
-    def _output_calls(self) -> Iterator[OutputCall]:
-        """Where the loaded programs send records, from their relocated instructions."""
-        from pylibbpf.isa.calls import output_calls
-        from pylibbpf.isa.insn import decode
-
-        by_fd = {each.fd: each.name for each in self._handle.maps if _has_fd(each)}
-        for program in self._handle.programs:
-            if not _has_fd(program):
-                continue  # not loaded: not relocated, and it sends nothing
-            insns = decode(program.instructions())
-            # BPF_LD | BPF_IMM | BPF_DW with src_reg BPF_PSEUDO_MAP_FD: imm is a descriptor.
-            references = {
-                index: by_fd[insn.imm]
-                for index, insn in enumerate(insns)
-                if insn.code == 0x18 and insn.src == 1 and insn.imm in by_fd
-            }
-            yield from output_calls(insns, references)
-
     # ---- for the other files of the façade
 
     @property
@@ -525,6 +369,16 @@ class Object(Handle):
         self._links[id(link)] = link
         return link
 
+    def _need_loaded(self, operation: str, name: str) -> None:
+        self._check()
+        if not self._loaded:
+            why = (
+                "the object's load failed; open it again"
+                if self._handle.load_tried
+                else "the object is not loaded yet"
+            )
+            raise BpfError(errno.EBADF, operation, name, why)
+
     def _check(self) -> None:
         if self._closed:
             raise ClosedError(f"object {self.name!r} is closed")
@@ -533,13 +387,6 @@ class Object(Handle):
     def __repr__(self) -> str:
         state = "closed" if self._closed else "loaded" if self._loaded else "open"
         return f"<Object {self.name!r}, {state}>"
-
-
-def _has_fd(handle: MapHandle | ProgramHandle) -> bool:
-    try:
-        return handle.fd >= 0
-    except BpfError:
-        return False
 
 
 class _Named(dict):  # type: ignore[type-arg]  # generic in what it names

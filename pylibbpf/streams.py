@@ -1,0 +1,187 @@
+"""What of an object is a stream: ring buffers and perf buffers, and the types of their records."""
+
+from __future__ import annotations
+
+import operator
+
+from pylibbpf.errors import BpfError
+from pylibbpf.handle import Handle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+    from typing import Any
+
+    from pylibbpf.btf.parse import Btf
+    from pylibbpf.engine.abc import MapHandle, ObjectHandle, ProgramHandle, RecordSource
+    from pylibbpf.events import RecordType
+    from pylibbpf.isa.calls import OutputCall
+    from pylibbpf.map import Map
+    from pylibbpf.perfbuf import PerfBuffer
+    from pylibbpf.ringbuf import RingBuffer
+    from pylibbpf.stream import RecordStream
+
+# Pages of each CPU's part of a perf buffer, unless the caller says otherwise: 256 KiB.
+_PERF_PAGES = 64
+_MOST_PAGES = 1 << 20
+
+
+class Streams(Handle):
+    """The methods of :class:`Object` that open streams. Each map has one at a time."""
+
+    _data: bytes
+    _handle: ObjectHandle
+    _lock: Any
+    _streams: dict[str, RecordStream]
+    _asked: dict[str, tuple[Any, ...]]
+
+    if TYPE_CHECKING:
+
+        @property
+        def maps(self) -> Mapping[str, Map]: ...
+        @property
+        def _btf(self) -> Btf | None: ...
+        def _check(self) -> None: ...
+        def _need_loaded(self, operation: str, name: str) -> None: ...
+
+    def ringbuf(
+        self,
+        name: str,
+        type: str | None = None,
+        *,
+        raw: Collection[str] = (),
+        timeout: float | None = None,
+    ) -> RingBuffer:
+        """The records of a ring buffer map, decoded; see :class:`RingBuffer`.
+
+        ``type`` names the C type of the records (``"struct event"``) where the object does not
+        say it itself; ``raw`` names fields to give as bytes. ``timeout``: seconds without a
+        record after which iteration ends. A ring has one reader: asked again with the same
+        arguments, this gives the open one. Linux 5.8.
+
+        Raises:
+            KeyError: no such map.
+            TypeError: it is no ring buffer.
+            ValueError: no such type, or the ring is being read with other arguments.
+        """
+        from pylibbpf.ringbuf import RingBuffer
+        from pylibbpf.uapi.enums import MapType
+
+        handle = self._need_stream(name, MapType.RINGBUF, "ring buffer", raw)
+        asked = (type, tuple(raw), timeout)
+        stream = self._stream(RingBuffer, name, asked, handle.open_ring)
+        assert isinstance(stream, RingBuffer)
+        return stream
+
+    def perfbuf(
+        self,
+        name: str,
+        type: str | None = None,
+        *,
+        raw: Collection[str] = (),
+        timeout: float | None = None,
+        pages: int = _PERF_PAGES,
+    ) -> PerfBuffer:
+        """The records of a perf event array, decoded; see :class:`PerfBuffer`.
+
+        ``pages`` is the room for each CPU, in memory pages, a power of two. The rest is as for
+        :meth:`ringbuf`.
+        """
+        from pylibbpf.perfbuf import PerfBuffer
+        from pylibbpf.uapi.enums import MapType
+
+        if operator.index(pages) < 1 or pages & (pages - 1) or pages > _MOST_PAGES:
+            raise ValueError(
+                f"the pages of a perf buffer are a power of two from 1 to {_MOST_PAGES}, "
+                f"not {pages}"
+            )
+        handle = self._need_stream(name, MapType.PERF_EVENT_ARRAY, "perf buffer", raw)
+        asked = (type, tuple(raw), timeout, pages)
+        stream = self._stream(PerfBuffer, name, asked, lambda: handle.open_perf(pages))
+        assert isinstance(stream, PerfBuffer)
+        return stream
+
+    def record_type(
+        self, name: str, type: str | None = None, *, raw: Collection[str] = ()
+    ) -> RecordType:
+        """How records of the ring or perf buffer ``name`` are decoded, and by which rule.
+
+        The rules, in turn: what the caller says (``type``), what the map's definition says (our
+        macro ``pylibbpf_record``), DWARF where the object still has it, the value type of the
+        map whose values are sent, the one BTF struct of the size that the programs send, else
+        bytes.
+        """
+        from pylibbpf.events import record_type
+
+        self.maps[name]
+        if type is not None and not isinstance(type, str):
+            raise TypeError(f"a record type is named by a str, not {type!r}")
+        return record_type(
+            name,
+            user=type,
+            btf=self._btf,
+            calls=self._output_calls(),
+            elf=lambda: self._data,
+            raw=raw,
+        )
+
+    def _need_stream(self, name: str, kind: int, what: str, raw: Collection[str]) -> MapHandle:
+        self._check()
+        if isinstance(raw, str):
+            raise TypeError(f"raw is a collection of names, not the str {raw!r}")
+        found = self.maps[name]
+        if found.type != kind:
+            raise TypeError(f"map {name!r} is no {what}, but {found!r}")
+        self._need_loaded(f"open {what}", name)
+        return found._handle
+
+    def _stream(
+        self,
+        kind: Callable[..., RecordStream],
+        name: str,
+        asked: tuple[Any, ...],
+        open_source: Callable[[], RecordSource],
+    ) -> RecordStream:
+        with self._lock:
+            known = self._streams.get(name)
+            if known is not None and not known.closed:
+                if self._asked[name] == asked:
+                    return known
+                raise ValueError(
+                    f"{name!r} is being read already, with other arguments: close that reader first"
+                )
+            found = self.record_type(name, asked[0], raw=asked[1])
+            source = open_source()
+            try:
+                stream = kind(self, name, source, found, asked[2])
+            except BaseException:
+                source.close()
+                raise
+            self._asked[name] = asked
+            self._streams[name] = stream
+            return stream
+
+    def _output_calls(self) -> Iterator[OutputCall]:
+        """Where the loaded programs send records, from their relocated instructions."""
+        from pylibbpf.isa.calls import output_calls
+        from pylibbpf.isa.insn import decode
+
+        by_fd = {each.fd: each.name for each in self._handle.maps if _has_fd(each)}
+        for program in self._handle.programs:
+            if not _has_fd(program):
+                continue  # not loaded: not relocated, and it sends nothing
+            insns = decode(program.instructions())
+            # BPF_LD | BPF_IMM | BPF_DW with src_reg BPF_PSEUDO_MAP_FD: imm is a descriptor.
+            references = {
+                index: by_fd[insn.imm]
+                for index, insn in enumerate(insns)
+                if insn.code == 0x18 and insn.src == 1 and insn.imm in by_fd
+            }
+            yield from output_calls(insns, references)
+
+
+def _has_fd(handle: MapHandle | ProgramHandle) -> bool:
+    try:
+        return handle.fd >= 0
+    except BpfError:
+        return False
