@@ -21,7 +21,7 @@ DECL = Path(__file__).parent / "pylibbpf" / "engine" / "kernel" / "decl"
 SHIM = DECL.parent / "shim"
 LIBBPF_HEADERS = ("libbpf.h", "btf.h", "bpf.h")
 # Our own C: shim/NAME.c, declared in decl/shim/NAME.h; each may use those before it.
-SHIM_PARTS = ("core", "links", "maps", "streams")
+SHIM_PARTS = ("core", "links", "netns", "legacy", "maps", "streams")
 
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _SINCE = re.compile(r"/\* libbpf (\d+\.\d+) \*/")
@@ -35,6 +35,10 @@ _INCLUDES = """
 #include <dlfcn.h>
 #include <errno.h>
 #include <linux/perf_event.h>
+#include <net/if.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -168,7 +172,7 @@ def make() -> FFI:
                 *((SHIM / f"{name}.c").read_text() for name in SHIM_PARTS),
             )
         ),
-        libraries=["dl"],
+        libraries=["dl", "pthread"],
         extra_compile_args=["-O2", "-std=gnu11", "-fvisibility=hidden"],
         # Free-threaded CPython has no stable ABI yet: it gets a build of its own.
         py_limited_api=_has_gil(),

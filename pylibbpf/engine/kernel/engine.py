@@ -121,12 +121,12 @@ class KernelObject:
             with Capture() as capture:
                 rc = self.lib.bpf_object__load(self._cell.object)
             if rc < 0:
-                raise load_failure(-rc, self.name, capture, self._facts)
+                raise load_failure(-rc, self.name, capture, self.facts)
             capture.log()
             for each in self.maps:
                 each.loaded()
 
-    def _facts(self, subject: str | None) -> dict[str, Any]:
+    def facts(self, subject: str | None) -> dict[str, Any]:
         """What a hint about a failure of this program or map, or of all, can be made of."""
         for program in self.programs:
             if program.name == subject:
@@ -158,7 +158,7 @@ class KernelObject:
             finally:
                 if not link.made:
                     self.forget(link)
-            check(rc, "attach", name, capture, **{**self._facts(name), **facts})
+            check(rc, "attach", name, capture, **{**self.facts(name), **facts})
             capture.log()
             return link
 

@@ -178,6 +178,8 @@ def needs(case: Case) -> tuple[str, ...]:
     elif case.opens_perf_buffer:
         if not _perf_is_open(case):
             found.append("PERFMON")
+    elif {"enter", "namespace"} <= case.words:
+        found.append("SYS_ADMIN")  # setns(2)
     elif "id" in case.words or case.words & {"list", "enumerate", "stats"}:
         found.append("SYS_ADMIN")
     elif "btf" in case.words and "load" in case.words and not _unprivileged_allowed(case.host):

@@ -25,6 +25,11 @@ class Part:
         self.pointer = pointer
         self.name: str = os.fsdecode(self._ffi.string(name(pointer)))
 
+    @property
+    def owner(self) -> KernelObject:
+        """The object that it is a part of."""
+        return self._owner
+
     def _get(self, function: str) -> Any:
         with self._owner:
             return getattr(self._lib, function)(self.pointer)
