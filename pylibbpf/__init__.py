@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pylibbpf.perfbuf import PerfBuffer
     from pylibbpf.program import Program
     from pylibbpf.ringbuf import RingBuffer
+    from pylibbpf.testrun import RunResult
     from pylibbpf.uapi.enums import AttachType, MapType, ProgType
 
 __version__ = "0.1.0"
@@ -57,6 +58,7 @@ __all__ = [
     "Program",
     "QueueMap",
     "RingBuffer",
+    "RunResult",
     "VerifierError",
     "open_object",
 ]
@@ -75,6 +77,7 @@ _LATER = {
     "Program": "program",
     "QueueMap": "map",
     "RingBuffer": "ringbuf",
+    "RunResult": "testrun",
 }
 
 

@@ -8,9 +8,13 @@ from pylibbpf.uapi.sections import attaches_itself
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pylibbpf.engine.abc import ProgramHandle, RunResult
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from pylibbpf.engine.abc import ProgramHandle
     from pylibbpf.link import Link
     from pylibbpf.object import Object
+    from pylibbpf.testrun import RunResult
 
 __all__ = ["Program"]
 
@@ -117,22 +121,50 @@ class Program(TracingHooks):
     def test_run(
         self,
         data: bytes | None = None,
-        ctx: bytes | None = None,
+        ctx: bytes | Mapping[str, Any] | tuple[Any, ...] | None = None,
         *,
+        args: Sequence[int] | None = None,
+        ctx_type: str | None = None,
         repeat: int = 0,
+        cpu: int | None = None,
         flags: int = 0,
-        cpu: int = 0,
+        batch_size: int = 0,
+        live_frames: bool = False,
     ) -> RunResult:
-        """Run it once (or ``repeat`` times) with BPF_PROG_TEST_RUN.
+        """Run it once (or ``repeat`` times) with BPF_PROG_TEST_RUN, attached or not.
 
-        ``data`` is the packet of a networking program, ``ctx`` its context; raw_tp and syscall
-        programs take ``ctx`` only. The result has ``retval``, ``data_out``, ``ctx_out`` and
-        ``duration_ns`` (nanoseconds a run, where the kernel measures it).
+        ``data`` is the packet of a networking program, from its Ethernet header on. ``ctx`` is
+        the context: bytes, or its fields in a dict (what is left out is zero) or a record. The
+        struct is the kernel's for networking programs (``__sk_buff``, ``xdp_md``,
+        ``bpf_sk_lookup``), what the function's argument points to for ``SEC("syscall")``, or the
+        one that ``ctx_type`` names. ``args`` are the arguments of a raw tracepoint.
+
+        ``cpu`` runs a raw tracepoint's program there. ``live_frames`` sends the packets of XDP
+        programs on for real, ``batch_size`` (at most 256, 64 by default) at a time: then nothing
+        comes back but ``retval`` and the time.
+
+        Privileges: CAP_BPF, and CAP_NET_ADMIN for networking, CAP_PERFMON for tracing programs.
+        Linux 5.10 for raw tracepoints, 5.14 for syscall and sk_lookup, 5.18 for live frames.
 
         Raises:
-            BpfError: ENOTSUPP for types that cannot be run so (tracepoints, kprobes).
+            BpfError: ENOTSUPP for types that cannot be run so (tracepoints, kprobes); EINVAL,
+                the kernel does not take this packet or context: the text says what it is.
+            TypeError: a context of unknown type, or fields that it has not.
         """
-        return self._handle.test_run(data, ctx, repeat, flags, cpu)
+        from pylibbpf.testrun import run
+
+        return run(
+            self,
+            data,
+            ctx,
+            args=args,
+            ctx_type=ctx_type,
+            repeat=repeat,
+            cpu=cpu,
+            flags=flags,
+            batch_size=batch_size,
+            live_frames=live_frames,
+        )
 
     def __repr__(self) -> str:
         return f"<Program {self.name!r} SEC({self.section!r})>"

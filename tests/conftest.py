@@ -61,3 +61,10 @@ def bpf() -> None:
     """
     if not (_has(_SYS_ADMIN) or _has(_BPF, _PERFMON, _NET_ADMIN)):
         pytest.skip("needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, or CAP_SYS_ADMIN")
+
+
+@pytest.fixture(scope="session")
+def network_namespaces() -> None:
+    """The right to make network namespaces, and interfaces in them."""
+    if not _has(_SYS_ADMIN, _NET_ADMIN):
+        pytest.skip("needs CAP_SYS_ADMIN and CAP_NET_ADMIN, for network namespaces")

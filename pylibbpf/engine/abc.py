@@ -63,7 +63,14 @@ class ProgramHandle(Protocol):
         """Attach to ``hook``, or to what the SEC() name says."""
 
     def test_run(
-        self, data: bytes | None, ctx: bytes | None, repeat: int, flags: int, cpu: int
+        self,
+        data: bytes | None,
+        ctx: bytes | None,
+        *,
+        repeat: int,
+        flags: int,
+        cpu: int,
+        batch_size: int,
     ) -> RunResult: ...
 
 

@@ -1,4 +1,4 @@
-"""Flags of bpf(2) for maps.
+"""Flags of bpf(2) for maps and test runs.
 
 Facts of include/uapi/linux/bpf.h, Linux 7.2. The least kernel is 5.10 where nothing is said.
 """
@@ -34,3 +34,8 @@ BPF_F_TOKEN_FD = 1 << 16  # 6.9
 BPF_F_SEGV_ON_FAULT = 1 << 17  # 6.9
 BPF_F_NO_USER_CONV = 1 << 18  # 6.9
 BPF_F_RB_OVERWRITE = 1 << 19  # 6.19
+
+# BPF_PROG_TEST_RUN.
+BPF_F_TEST_RUN_ON_CPU = 1 << 0
+BPF_F_TEST_XDP_LIVE_FRAMES = 1 << 1  # 5.18
+BPF_F_TEST_SKB_CHECKSUM_COMPLETE = 1 << 2  # 6.14

@@ -390,6 +390,8 @@ _TABLE: tuple[_Hint, ...] = (
             "the data is too short (a network program needs at least an Ethernet header, 14 bytes),"
             " too long for one page, or the context has the wrong size for this program type",
         ),
+        _on(_e.ENODEV, "there is no network interface of the number in ingress_ifindex"),
+        _on(_e.ENXIO, "there is no such CPU, or it is offline"),
         _on(_e.ENOSPC, "the output does not fit into the buffer for it"),
         _on(_e.EINTR, "a signal interrupted the run"),
     ),
