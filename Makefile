@@ -8,7 +8,7 @@ DURATION ?= 10
 # For `make objects`: another clang, another folder.
 CLANG ?=
 OUT ?=
-# More arguments for pytest.
+# More arguments for pytest, or for the benchmarks.
 ARGS ?=
 
 # ziglang, where it serves as C compiler, wants a place to write: HOME may be none.
@@ -27,7 +27,7 @@ help:
 	@echo 'make objects      compile the BPF programs of examples and tests'
 	@echo '                  (CLANG=command OUT=folder: with another compiler, elsewhere)'
 	@echo 'make lint         ruff, mypy, import-linter, objects against their sources'
-	@echo 'make bench        the benchmarks'
+	@echo 'make bench        the benchmarks, beside C, BCC and PyPI (ARGS="--rounds 5")'
 	@echo 'make wheel-check  build a wheel, and import the extension out of it'
 	@echo 'make clean        remove what setting up and building made'
 	@echo 'PYTHON= names the Python to set up with, VENV= the virtual environment.'
@@ -57,7 +57,7 @@ lint:
 
 bench:
 	@$(BOOTSTRAP)
-	@for script in bench/*.py; do $(PY) "$$script" || exit; done
+	@$(PY) bench $(ARGS)
 
 wheel-check:
 	@$(BOOTSTRAP) --with test --with dev

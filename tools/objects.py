@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Builds the BPF objects of examples/ and tests/objects/, and compares them with the manifest.
+"""Builds the BPF objects of examples/, tests/objects/ and bench/, and compares them with the manifest.
 
     objects.py                     build with the pinned compiler, write objects and manifest
     objects.py --check             build into a temporary folder and compare with what is committed
@@ -29,7 +29,7 @@ from strip import strip
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = ROOT / "tools" / "objects.json"
-FOLDERS = ("examples", "tests/objects")
+FOLDERS = ("examples", "tests/objects", "bench")
 ZIG = "0.17.0"
 HEADERS = "1:1.1.2-0+deb12u1"
 FLAGS = (

@@ -1,4 +1,4 @@
-"""Load an object: wall time, CPU time and peak memory, beside what else could do it.
+"""Load an object: wall time, CPU time and peak memory, over that of Python itself.
 
 Each way runs in a process of its own, the ways take turns, and the medians are printed. Memory
 is the peak of resident memory (VmHWM) over that of a Python that does nothing.
@@ -22,7 +22,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 OBJECT = ROOT / "examples" / "opensnoop.bpf.o"
-ROUNDS = 11
 
 MEASURE = """
 import json, resource, sys, time
@@ -95,11 +94,11 @@ def measure(body: str) -> list[float]:
     return [float(each) for each in json.loads(out.stdout)]
 
 
-def main() -> None:
+def main(rounds: int) -> None:
     """Run all ways in turn and print the medians."""
     ways = WAYS | ({"bpftrace, attached": BPFTRACE} if shutil.which("bpftrace") else {})
     results: dict[str, list[list[float]]] = {name: [] for name in ways}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, body in ways.items():
             results[name].append(measure(body))
     bare = statistics.median(each[2] for each in results["bare"])
@@ -107,7 +106,3 @@ def main() -> None:
     for name, runs in results.items():
         wall, cpu, peak = (statistics.median(column) for column in zip(*runs, strict=True))
         print(f"{name:30} {wall:9.1f} {cpu:9.1f} {peak:9.1f} {peak - bare:10.1f}")
-
-
-if __name__ == "__main__":
-    main()
