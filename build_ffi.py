@@ -21,7 +21,15 @@ DECL = Path(__file__).parent / "pylibbpf" / "engine" / "kernel" / "decl"
 SHIM = DECL.parent / "shim"
 LIBBPF_HEADERS = ("libbpf.h", "btf.h", "bpf.h")
 # Our own C: shim/NAME.c, declared in decl/shim/NAME.h; each may use those before it.
-SHIM_PARTS = ("core", "links", "netns", "legacy", "maps", "streams")
+SHIM_PARTS = (
+    "core",
+    "links",
+    "netns",
+    "legacy",
+    "maps",
+    "scalars",
+    "streams",
+)
 
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _SINCE = re.compile(r"/\* libbpf (\d+\.\d+) \*/")

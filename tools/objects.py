@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Builds the BPF objects of examples/, tests/objects/ and bench/, and compares them with the manifest.
+"""Builds the BPF objects of examples, tests and bench, and compares them with the manifest.
 
     objects.py                     build with the pinned compiler, write objects and manifest
     objects.py --check             build into a temporary folder and compare with what is committed
@@ -62,7 +62,7 @@ def main() -> int:
     built = build(compiler, headers, args.out or ROOT)
     if not args.out:
         MANIFEST.write_text(json.dumps(manifest(built), indent=2, sort_keys=True) + "\n")
-    print(f"{len(built)} objects in {args.out or 'examples and tests/objects'}")
+    print(f"{len(built)} objects in {args.out or 'their folders'}")
     return 0
 
 

@@ -10,8 +10,8 @@ A handle that was closed, or that a forked child inherited, raises
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 from pylibbpf.hook import Hook
 
@@ -98,6 +98,27 @@ class RecordSource(Protocol):
     def close(self) -> None: ...
 
 
+class ScalarCalls(Protocol):
+    """Lookup and update of a map whose keys and values are plain ints of the right sizes."""
+
+    cell: Any
+    odd: int
+
+    @property
+    def lookup(self) -> Callable[[Any, int], int]:
+        """By ``cell`` and key, give the value; ``odd``: none, a failure, or that is the value.
+
+        OverflowError for an int that does not fit.
+        """
+
+    @property
+    def update(self) -> Callable[[Any, int, int], int]:
+        """By ``cell``, key and value, give 0, or another number on failure.
+
+        OverflowError for an int that does not fit.
+        """
+
+
 class MapHandle(Protocol):
     """One map of an object. Setters work until load; the rest works after it."""
 
@@ -132,6 +153,12 @@ class MapHandle(Protocol):
         """The value under a key, all CPUs' for a per-CPU map; None if there is none.
 
         Queues, stacks and bloom filters have no key: None.
+        """
+
+    def scalars(self, key: str, value: str) -> ScalarCalls | None:
+        """Quick calls for a key and a value that are such numbers (format characters of struct).
+
+        None where the engine has none for them: then it is done by bytes.
         """
 
     def pop(self, key: bytes | None) -> bytes | None:

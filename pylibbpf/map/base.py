@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from pylibbpf.engine.abc import MapHandle
+    from pylibbpf.engine.abc import MapHandle, ScalarCalls
     from pylibbpf.link import Link
     from pylibbpf.object import Object
 
@@ -138,7 +138,7 @@ class Coder:
     By the BTF types of the map; where it has none, a key or value is ``bytes`` of its size.
     """
 
-    __slots__ = ("decode_key", "decode_value", "encode_key", "encode_value")
+    __slots__ = ("decode_key", "decode_value", "encode_key", "encode_value", "scalars")
 
     def __init__(self, owner: Object, handle: MapHandle) -> None:
         key, value = owner._codec(handle.key_type_id), owner._codec(handle.value_type_id)
@@ -150,8 +150,11 @@ class Coder:
             self.encode_key, self.decode_key = key.encoder(), key.decode
         if value is not None:
             self.encode_value, self.decode_value = value.encoder(), value.decode
+        self.scalars: ScalarCalls | None = None
         if handle.type in PER_CPU:
             self._for_each_cpu(handle)
+        elif key is not None and value is not None and key.scalar and value.scalar:
+            self.scalars = handle.scalars(key.scalar, value.scalar)
 
     def _for_each_cpu(self, handle: MapHandle) -> None:
         cpus, stride, size = handle.cpus, handle.stride, handle.value_size

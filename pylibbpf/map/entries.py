@@ -32,6 +32,15 @@ class Entries(TypedMap):
             OverflowError: an integer that does not fit into the key.
         """
         coder = self._made or self._coder
+        scalars = coder.scalars
+        if scalars is not None and type(key) is int:
+            try:
+                number = scalars.lookup(scalars.cell, key)
+            except OverflowError:
+                coder.encode_key(key)  # says it in the map's words
+                raise
+            if number != scalars.odd:
+                return number
         value = self._handle.lookup(coder.encode_key(key))
         if value is None:
             raise KeyError(key)
@@ -45,6 +54,14 @@ class Entries(TypedMap):
             TypeError, OverflowError: not of the key's or value's type.
         """
         coder = self._made or self._coder
+        scalars = coder.scalars
+        if scalars is not None and type(key) is type(value) is int:
+            try:
+                if scalars.update(scalars.cell, key, value) == 0:
+                    return
+            except OverflowError:
+                coder.encode_key(key), coder.encode_value(value)  # one says it in the map's words
+                raise
         self._handle.update(coder.encode_key(key), coder.encode_value(value), BPF_ANY)
 
     def update_elem(self, key: Any, value: Any, flags: int = BPF_ANY) -> None:

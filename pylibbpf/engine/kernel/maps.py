@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pylibbpf.engine.kernel.engine import KernelObject
     from pylibbpf.engine.kernel.links import KernelLink
     from pylibbpf.engine.kernel.records import KernelPerf, KernelRing
+    from pylibbpf.engine.kernel.scalars import ScalarCalls
 
 # Entries asked for in one batch, at first.
 _BATCH = 512
@@ -220,6 +221,14 @@ class KernelMap(Part):
                 return None
             raise self._fail(rc, "map lookup")
         return self._unpack(value, size)  # type: ignore[no-any-return]  # bytes, of char[]
+
+    def scalars(self, key: str, value: str) -> ScalarCalls | None:
+        self._need_loaded()
+        if self._layout()[0] != 1:
+            return None
+        from pylibbpf.engine.kernel.scalars import scalar_calls
+
+        return scalar_calls(self._lib, self._map, key, value)
 
     def pop(self, key: bytes | None) -> bytes | None:
         key, size = self._checked(key)
