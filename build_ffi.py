@@ -42,6 +42,7 @@ typedef unsigned long size_t; typedef _Bool bool;
 _INCLUDES = """
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/perf_event.h>
 #include <net/if.h>
 #include <pthread.h>
@@ -58,6 +59,7 @@ _INCLUDES = """
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 """

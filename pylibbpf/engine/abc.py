@@ -119,8 +119,29 @@ class ScalarCalls(Protocol):
         """
 
 
+class MapInfo(Protocol):
+    """What the engine says of a map that it has."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def map_extra(self) -> int: ...
+
+
+class InnerMap(Protocol):
+    """What the maps in a map of maps are like."""
+
+    facts: dict[str, int]
+    declared: bool
+    key_type_id: int
+    value_type_id: int
+
+    def set(self, field: str, value: int) -> None: ...
+    def set_template(self, fd: int) -> None: ...
+
+
 class MapHandle(Protocol):
-    """One map of an object. Setters work until load; the rest works after it."""
+    """One map, of an object or of none. Setters work until load; the rest works after it."""
 
     name: str
     type: int
@@ -128,16 +149,21 @@ class MapHandle(Protocol):
     value_size: int
     max_entries: int
     flags: int
+    map_extra: int
+    numa_node: int | None
+    ifindex: int
     pin_path: str | None
     autocreate: bool
+    key_type_id: int
+    value_type_id: int
 
-    @property
-    def key_type_id(self) -> int: ...
-    @property
-    def value_type_id(self) -> int: ...
     @property
     def internal(self) -> bool:
         """True for global data (.data, .rodata, .bss, .kconfig), which libbpf makes a map of."""
+
+    @property
+    def inner(self) -> InnerMap | None:
+        """What the maps in it are like, of a map of maps."""
 
     @property
     def fd(self) -> int: ...
@@ -149,7 +175,7 @@ class MapHandle(Protocol):
     def stride(self) -> int:
         """Bytes of one value in a lookup's result (per-CPU maps round up to 8)."""
 
-    def lookup(self, key: bytes | None) -> bytes | None:
+    def lookup(self, key: bytes | None, flags: int = 0) -> bytes | None:
         """The value under a key, all CPUs' for a per-CPU map; None if there is none.
 
         Queues, stacks and bloom filters have no key: None.
@@ -161,7 +187,7 @@ class MapHandle(Protocol):
         None where the engine has none for them: then it is done by bytes.
         """
 
-    def pop(self, key: bytes | None) -> bytes | None:
+    def pop(self, key: bytes | None, flags: int = 0) -> bytes | None:
         """Take the value out of the map."""
 
     def test(self, value: bytes) -> bool:
@@ -171,6 +197,33 @@ class MapHandle(Protocol):
     def delete(self, key: bytes) -> bool: ...
     def iter_keys(self) -> Iterator[bytes]: ...
     def iter_items(self) -> Iterator[tuple[bytes, bytes]]: ...
+    def update_many(self, keys: Sequence[bytes], values: Sequence[bytes], flags: int) -> None: ...
+    def delete_many(self, keys: Sequence[bytes]) -> int:
+        """Delete those that are there, and give their number."""
+
+    def lookup_many(self, keys: Sequence[bytes]) -> list[bytes | None]: ...
+    def lookup_cpu(self, key: bytes, cpu: int) -> bytes | None: ...
+    def update_cpu(self, key: bytes, value: bytes, cpu: int | None, flags: int) -> None:
+        """Write one CPU's value of a per-CPU map, or all CPUs' (None)."""
+
+    def freeze(self) -> None: ...
+    def info(self) -> MapInfo: ...
+    def fdinfo(self) -> dict[str, int | str]: ...
+    def open_id(self, number: int) -> OpenMapHandle: ...
+    def create_inner(self, **given: Any) -> OpenMapHandle:
+        """Make a map that fits into this map of maps; ``given`` are facts that differ."""
+
+    @property
+    def address(self) -> int:
+        """Where the map's memory is in this process."""
+
+    def peek(self, offset: int, size: int) -> bytes:
+        """Bytes of the memory of a map that is mapped."""
+
+    def poke(self, offset: int, data: bytes) -> None: ...
+    def view(self, offset: int, size: int) -> memoryview:
+        """The memory itself, which stays as long as the view does."""
+
     def read(self, offset: int, size: int) -> bytes:
         """Bytes of global data, before and after load."""
 
@@ -178,6 +231,18 @@ class MapHandle(Protocol):
     def attach_struct_ops(self) -> LinkHandle: ...
     def open_ring(self) -> RecordSource: ...
     def open_perf(self, pages: int) -> RecordSource: ...
+
+
+class OpenMapHandle(MapHandle, Protocol):
+    """A map that no object owns."""
+
+    def alive(self) -> None:
+        """Raise ClosedError if it is closed, or belongs to this process's parent."""
+
+    def btf(self) -> bytes | None:
+        """The BTF that the map was made with."""
+
+    def close(self) -> None: ...
 
 
 class ObjectHandle(Protocol):
@@ -219,3 +284,8 @@ class Engine(Protocol):
         kconfig: str | None,
         btf_custom_path: str | None,
     ) -> ObjectHandle: ...
+    def create_map(self, kind: int, name: str, key: int, value: int, **facts: Any) -> OpenMapHandle:
+        """Make a map of no object, of these sizes."""
+
+    def open_map(self, what: int | str, flags: int = 0) -> OpenMapHandle:
+        """Open a map by its id, or by the path of its pin."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Protocol
 
+    from pylibbpf.engine.kernel.openmap import OpenMap
     from pylibbpf.engine.kernel.records import Source
 
     class Attachment(Protocol):
@@ -52,6 +53,17 @@ class KernelEngine:
             kconfig=kconfig,
             btf_custom_path=btf_custom_path,
         )
+
+    def create_map(self, kind: int, name: str, key: int, value: int, **facts: Any) -> OpenMap:
+        from pylibbpf.engine.kernel.openmap import OpenMap
+
+        return OpenMap.create(kind, name, key, value, **facts)
+
+    def open_map(self, what: int | str, flags: int = 0) -> OpenMap:
+        """Open a map by its id, or by the path of its pin."""
+        from pylibbpf.engine.kernel.openmap import OpenMap
+
+        return OpenMap.by_id(what) if isinstance(what, int) else OpenMap.by_path(what, flags)
 
 
 class KernelObject:
@@ -162,6 +174,17 @@ class KernelObject:
             capture.log()
             return link
 
+    @property
+    def btf_fd(self) -> int:
+        """The descriptor of the object's BTF in the kernel; negative where it was not needed."""
+        with self:
+            btf = self.lib.bpf_object__btf(self._cell.object)
+            return -1 if btf == self.ffi.NULL else int(self.lib.btf__fd(btf))
+
+    def keep_memory(self) -> object:
+        """What keeps the memory of maps mapped, as long as somebody has it."""
+        return self._cell
+
     def keep(self, link: Attachment) -> None:
         """Close an attachment that is no ``bpf_link`` with the object, before it is made."""
         self._links.append(link)
@@ -200,9 +223,14 @@ class KernelObject:
             self._gone = self._gone or "is closed"
             for each in self.maps:
                 each.close()
-            with Capture() as capture:
-                self.lib.plb_object_close(self._cell)
-            capture.log()
+            if any(each.viewed for each in self.maps):
+                # libbpf unmaps an arena with the object. So the object lives on, unreachable and
+                # with nothing attached, until the last view lets go of its cell.
+                self._cell = self.ffi.new("struct plb_object *")
+            else:
+                with Capture() as capture:
+                    self.lib.plb_object_close(self._cell)
+                capture.log()
         if failed is not None:
             raise failed
 

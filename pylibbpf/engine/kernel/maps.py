@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 
-from pylibbpf.engine.kernel.check import check, failure
+from pylibbpf.engine.kernel.check import check
+from pylibbpf.engine.kernel.entries import MapEntries
 from pylibbpf.engine.kernel.opts import c_string
 from pylibbpf.engine.kernel.part import Part
-from pylibbpf.errors import BpfError, ClosedError
-from pylibbpf.uapi.flags import BPF_F_MMAPABLE
+from pylibbpf.errors import BpfError
+from pylibbpf.uapi.enums import MapType
+from pylibbpf.uapi.flags import BPF_F_MMAPABLE, BPF_F_NUMA_NODE
+from pylibbpf.uapi.kinds import MAPS_OF_MAPS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
     from pylibbpf.engine.kernel.engine import KernelObject
+    from pylibbpf.engine.kernel.inner import InnerMap
     from pylibbpf.engine.kernel.links import KernelLink
+    from pylibbpf.engine.kernel.openmap import OpenMap
     from pylibbpf.engine.kernel.records import KernelPerf, KernelRing
-    from pylibbpf.engine.kernel.scalars import ScalarCalls
 
-# Entries asked for in one batch, at first.
-_BATCH = 512
-_ENOTSUPP = 524
-_NO_ENTRY = -errno.ENOENT
 _ZERO = bytes(4)
 
 
-class KernelMap(Part):
+class KernelMap(Part, MapEntries):  # type: ignore[misc]  # both have what C needs
     """A map of an object. Setters work until load, the rest after it."""
 
     def __init__(self, owner: KernelObject, pointer: Any) -> None:
@@ -44,13 +42,12 @@ class KernelMap(Part):
         self.key_type_id = self._key_type = int(lib.bpf_map__btf_key_type_id(pointer))
         self.value_type_id = self._value_type = int(lib.bpf_map__btf_value_type_id(pointer))
         self._sizes = lib.bpf_map__key_size(pointer), lib.bpf_map__value_size(pointer)
-        self._map = self._ffi.new("struct plb_map *", {"fd": -1})
-        self._shape: tuple[int, int, int] | None = None
-        self._size = -1  # bytes of a lookup's result, once the map is loaded and used
-        self._chars = self._ffi.typeof("char[]")
-        # Bound once: a lookup is two microseconds, of which each search for a name is a part.
-        self._new, self._unpack = self._ffi.new, self._ffi.unpack
-        self._lookup, self._update = lib.plb_map_lookup, lib.plb_map_update
+        self._set_up(self._ffi, lib, self._ffi.new("struct plb_map *", {"fd": -1}))
+        self.inner: InnerMap | None = None
+        if lib.bpf_map__type(pointer) in MAPS_OF_MAPS:
+            from pylibbpf.engine.kernel.inner import InnerMap
+
+            self.inner = InnerMap(self, lib.bpf_map__inner_map(pointer))
         self._initial()
 
     def _initial(self) -> None:
@@ -121,6 +118,34 @@ class KernelMap(Part):
         self._set("bpf_map__set_autocreate", bool(value), "autocreate")
 
     @property
+    def map_extra(self) -> int:
+        return int(self._get("bpf_map__map_extra"))
+
+    @map_extra.setter
+    def map_extra(self, value: int) -> None:
+        self._set("bpf_map__set_map_extra", value, "map_extra")
+
+    @property
+    def numa_node(self) -> int | None:
+        return int(self._get("bpf_map__numa_node")) if self.flags & BPF_F_NUMA_NODE else None
+
+    @numa_node.setter
+    def numa_node(self, value: int | None) -> None:
+        with self._owner:
+            self._set("bpf_map__set_numa_node", value or 0, "numa_node")
+            # The kernel looks at the node only beside this flag.
+            others = self.flags & ~BPF_F_NUMA_NODE
+            self.flags = others if value is None else others | BPF_F_NUMA_NODE
+
+    @property
+    def ifindex(self) -> int:
+        return int(self._get("bpf_map__ifindex"))
+
+    @ifindex.setter
+    def ifindex(self, value: int) -> None:
+        self._set("bpf_map__set_ifindex", value, "ifindex")
+
+    @property
     def pin_path(self) -> str | None:
         path = self._get("bpf_map__pin_path")
         return None if path == self._ffi.NULL else os.fsdecode(self._ffi.string(path))
@@ -135,6 +160,8 @@ class KernelMap(Part):
     def loading(self) -> None:
         """Before the object's load, which may move or protect the initial values."""
         self._map.memory = self._ffi.NULL
+        if self.inner is not None:
+            self.inner.loading()
 
     def loaded(self) -> None:
         """Take the descriptor, after the object's load; map global data into memory."""
@@ -147,33 +174,41 @@ class KernelMap(Part):
         if self.internal and self.flags & BPF_F_MMAPABLE:
             # Frozen maps (.rodata, .kconfig) may only be mapped for reading.
             writable = not self.name.startswith((".rodata", ".kconfig"))
-            check(lib.plb_map_mmap(self._map, self.value_size, writable), "map", self.name)
+            rc = lib.plb_map_mmap(self._map, self._ffi.NULL, self.value_size, writable)
+            check(rc, "map", self.name)
+        elif self.type == MapType.ARENA:
+            self._map_arena()
 
-    @property
-    def cpus(self) -> int:
-        return self._layout()[0]
+    def _map_arena(self) -> None:
+        """Find an arena's memory: libbpf 1.4 and later have mapped it; a second mapping fails.
 
-    @property
-    def stride(self) -> int:
-        return self._layout()[1]
+        arena_map_mmap (kernel/bpf/arena.c) takes one place in all of a process.
+        """
+        size = self.max_entries * os.sysconf("SC_PAGE_SIZE")
+        memory = self._lib.bpf_map__initial_value(self.pointer, self._ffi.new("size_t *"))
+        if memory != self._ffi.NULL:
+            self._map.memory, self._map.memory_size = self._ffi.cast("void *", memory), size
+            return
+        place = self._ffi.cast("void *", self.map_extra)
+        rc = self._lib.plb_map_mmap(self._map, place, size, True)
+        check(rc, "map arena", self.name, **self.facts())
 
-    def _layout(self) -> tuple[int, int, int]:
-        """How many values a lookup gives, from where to where, and their size in all."""
-        if self._shape is None:
-            from pylibbpf.uapi.kinds import PER_CPU
-
-            cpus, stride = 1, self.value_size
-            if self.type in PER_CPU:
-                cpus = check(self._lib.libbpf_num_possible_cpus(), "count the possible CPUs")
-                stride = (stride + 7) & ~7
-            self._shape = cpus, stride, cpus * stride
-        return self._shape
+    def _keeps_memory(self) -> object:
+        return self._owner.keep_memory()
 
     def close(self) -> None:
         self._lib.plb_map_close(self._map)
 
     def abandon(self) -> None:
         self._lib.plb_map_abandon(self._map)
+
+    @property
+    def viewed(self) -> bool:
+        """Whether somebody looks into the map's memory, by :meth:`view`."""
+        return bool(self._map.views)
+
+    def _alive(self) -> None:
+        self._owner.alive()
 
     @property
     def fd(self) -> int:
@@ -189,203 +224,6 @@ class KernelMap(Part):
                 else "the map is not loaded yet"
             )
             raise BpfError(errno.EBADF, "use map", self.name, why)
-
-    def _fail(self, rc: int, operation: str) -> BaseException:
-        if self._map.closed:
-            self._owner.alive()
-            raise ClosedError(f"map {self.name!r} is closed")
-        self._need_loaded()
-        return failure(-rc, operation, self.name, **self.facts())
-
-    def facts(self) -> dict[str, Any]:
-        """What a hint about a failure can be made of."""
-        return {
-            "map_type": self.type,
-            "max_entries": self.max_entries,
-            "key_size": self.key_size,
-            "value_size": self.value_size,
-            "flags": self.flags,
-            "fd": self._map.fd if self._map.fd >= 0 else None,
-        }
-
-    # ---- entries
-
-    def lookup(self, key: bytes | None) -> bytes | None:
-        size = self._size
-        if size < 0 or key is None or len(key) != self.key_bytes:
-            key, size = self._checked(key)
-        value = self._new(self._chars, size)
-        rc = self._lookup(self._map, key, value, 0)
-        if rc:
-            if rc == _NO_ENTRY:
-                return None
-            raise self._fail(rc, "map lookup")
-        return self._unpack(value, size)  # type: ignore[no-any-return]  # bytes, of char[]
-
-    def scalars(self, key: str, value: str) -> ScalarCalls | None:
-        self._need_loaded()
-        if self._layout()[0] != 1:
-            return None
-        from pylibbpf.engine.kernel.scalars import scalar_calls
-
-        return scalar_calls(self._lib, self._map, key, value)
-
-    def pop(self, key: bytes | None) -> bytes | None:
-        key, size = self._checked(key)
-        value = self._new(self._chars, size)
-        rc = self._lib.plb_map_pop(self._map, key, value)
-        if rc:
-            if rc == _NO_ENTRY:
-                return None
-            raise self._fail(rc, "map lookup and delete")
-        return self._unpack(value, size)  # type: ignore[no-any-return]  # bytes, of char[]
-
-    def test(self, value: bytes) -> bool:
-        key, size = self._checked(None)
-        self._check_value(value, size)
-        rc = self._lookup(self._map, key, self._new(self._chars, value), 0)
-        if rc and rc != _NO_ENTRY:
-            raise self._fail(rc, "map lookup")
-        return bool(rc == 0)
-
-    def update(self, key: bytes | None, value: bytes, flags: int) -> None:
-        size = self._size
-        if size < 0 or key is None or len(key) != self.key_bytes:
-            key, size = self._checked(key)
-        if len(value) != size:
-            self._check_value(value, size)
-        rc = self._update(self._map, key, value, flags)
-        if rc:
-            raise self._fail(rc, "map update")
-
-    def delete(self, key: bytes) -> bool:
-        key, _ = self._checked(key)
-        rc = self._lib.plb_map_delete(self._map, key)
-        if rc:
-            if rc == _NO_ENTRY:
-                return False
-            raise self._fail(rc, "map delete")
-        return True
-
-    def _checked(self, key: bytes | None) -> tuple[Any, int]:
-        """The key as an argument, and the bytes of a lookup's result, of a loaded map."""
-        if self._map.fd < 0:
-            self._owner.alive()
-            self._need_loaded()
-        self._size = self._layout()[2]
-        if key is None:
-            return self._ffi.NULL, self._size
-        if len(key) != self.key_bytes:
-            raise ValueError(
-                f"a key of map {self.name!r} has {self.key_bytes} bytes, not {len(key)}"
-            )
-        return key, self._size
-
-    def _check_value(self, value: bytes, size: int) -> None:
-        if len(value) != size:
-            raise ValueError(f"a value of map {self.name!r} has {size} bytes, not {len(value)}")
-
-    def iter_keys(self) -> Iterator[bytes]:
-        """Every key that is there throughout, once."""
-        self._need_loaded()
-        from pylibbpf.engine.kernel.kinds import ARRAYS, BATCH_HASH
-
-        kind = self.type
-        if kind in BATCH_HASH:
-            return (key for key, _ in self._batches())
-        if kind in ARRAYS:
-            return (i.to_bytes(4, sys.byteorder) for i in range(self.max_entries))
-        return self._walk()
-
-    def iter_items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every entry that is there throughout, once; by batch where the type has it."""
-        self._need_loaded()
-        from pylibbpf.engine.kernel.kinds import BATCH_ARRAY, BATCH_HASH
-
-        kind = self.type
-        if kind in BATCH_HASH or kind in BATCH_ARRAY:
-            return self._batches()
-        return self._looked_up(self.iter_keys())
-
-    def _looked_up(self, keys: Iterator[bytes]) -> Iterator[tuple[bytes, bytes]]:
-        for key in keys:
-            value = self.lookup(key)
-            if value is not None:
-                yield key, value
-
-    def _walk(self) -> Iterator[bytes]:
-        """Every key that is there throughout, once: by raw keys, with a seen-set.
-
-        get_next_key answers the first key again after the one under the cursor was deleted. Then
-        the walk goes back to the nearest key that it has given and that is still there.
-        """
-        ffi, lib = self._ffi, self._lib
-        following = ffi.new("char[]", self.key_bytes)
-        seen: set[bytes] = set()
-        trail: list[bytes] = []
-        cursor: bytes | None = None
-        steps, limit = 0, 16 * self.max_entries + 1024
-        while True:
-            steps += 1
-            if steps > limit:
-                # Deleted and added faster than it can be walked: an end without all entries
-                # would look like an end with them.
-                raise failure(errno.EBUSY, "map iteration", self.name)
-            rc = lib.plb_map_next_key(self._map, ffi.NULL if cursor is None else cursor, following)
-            if rc == -errno.ENOENT:
-                return
-            if rc < 0:
-                raise self._fail(rc, "map iteration")
-            key = bytes(ffi.buffer(following))
-            if key not in seen:
-                seen.add(key)
-                trail.append(key)
-                cursor = key
-                yield key
-            elif trail and cursor == trail[-1] and not self._present(cursor):
-                while trail and not self._present(trail[-1]):
-                    trail.pop()
-                cursor = trail[-1] if trail else None
-            else:
-                cursor = key
-
-    def _present(self, key: bytes) -> bool:
-        value = self._ffi.new("char[]", self._layout()[2])
-        return bool(self._lib.plb_map_lookup(self._map, key, value, 0) != -errno.ENOENT)
-
-    def _batches(self) -> Iterator[tuple[bytes, bytes]]:
-        ffi, lib = self._ffi, self._lib
-        size, width = self.key_bytes, self._layout()[2]
-        room = min(self.max_entries, _BATCH) or 1
-        keys, values = ffi.new("char[]", room * size), ffi.new("char[]", room * width)
-        count = ffi.new("uint32_t *")
-        # The kernel's cursor is the number of a bucket, or an array's index: 4 bytes.
-        cursors = ffi.new("uint64_t *"), ffi.new("uint64_t *")
-        place = ffi.NULL
-        turn = 0
-        while True:
-            count[0] = room
-            rc = lib.plb_map_lookup_batch(self._map, place, cursors[turn], keys, values, count)
-            if rc == -errno.ENOSPC:
-                # One bucket holds more than there is room for; nothing was taken.
-                room *= 2
-                keys, values = ffi.new("char[]", room * size), ffi.new("char[]", room * width)
-                continue
-            if rc == -_ENOTSUPP and place == ffi.NULL:
-                # Per-CPU arrays before 5.13.
-                yield from self._looked_up(self.iter_keys())
-                return
-            if rc < 0 and rc != -errno.ENOENT:
-                raise self._fail(rc, "map iteration")
-            found = count[0]
-            all_keys = bytes(ffi.buffer(keys, found * size))
-            all_values = bytes(ffi.buffer(values, found * width))
-            for i in range(found):
-                yield all_keys[i * size : (i + 1) * size], all_values[i * width : (i + 1) * width]
-            if rc < 0:
-                return
-            place = cursors[turn]
-            turn ^= 1
 
     # ---- global data
 
@@ -419,6 +257,12 @@ class KernelMap(Part):
         return self._map.fd >= 0 and not self._map.unmap and not self._map.closed
 
     # ---- what hangs on a map
+
+    def create_inner(self, **given: Any) -> OpenMap:
+        """Make a map that fits into this one; see :meth:`InnerMap.create`."""
+        if self.inner is None:
+            raise TypeError(f"map {self.name!r} does not hold maps")
+        return self.inner.create(**given)
 
     def attach_struct_ops(self) -> KernelLink:
         return self._owner.attach(self.name, self._lib.plb_struct_ops_attach, self.pointer)
