@@ -25,6 +25,7 @@ from pylibbpf.object import Attached, AttachError, Object, open_object
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pylibbpf.cgroup import CgroupProgram, CgroupPrograms, query_cgroup
     from pylibbpf.link import Link
     from pylibbpf.map import ArrayMap, BloomFilter, HashMap, Map, QueueMap
     from pylibbpf.perfbuf import PerfBuffer
@@ -44,6 +45,8 @@ __all__ = [
     "BpfError",
     "BpfPermissionError",
     "BtfError",
+    "CgroupProgram",
+    "CgroupPrograms",
     "ClosedError",
     "ElfError",
     "Error",
@@ -61,6 +64,7 @@ __all__ = [
     "RunResult",
     "VerifierError",
     "open_object",
+    "query_cgroup",
 ]
 
 # Imported when first asked for: a service that loads an object and waits needs none of them.
@@ -68,6 +72,8 @@ _LATER = {
     "ArrayMap": "map",
     "AttachType": "uapi.enums",
     "BloomFilter": "map",
+    "CgroupProgram": "cgroup",
+    "CgroupPrograms": "cgroup",
     "HashMap": "map",
     "Link": "link",
     "Map": "map",
@@ -78,6 +84,7 @@ _LATER = {
     "QueueMap": "map",
     "RingBuffer": "ringbuf",
     "RunResult": "testrun",
+    "query_cgroup": "cgroup",
 }
 
 

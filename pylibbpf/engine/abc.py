@@ -266,6 +266,19 @@ class ObjectHandle(Protocol):
     def close(self) -> None: ...
 
 
+class CgroupQuery(Protocol):
+    """Programs of one attach type at a cgroup: ids, names and flags (BPF_F_ALLOW_*) of each."""
+
+    @property
+    def ids(self) -> Sequence[int]: ...
+    @property
+    def names(self) -> Sequence[str | None]: ...
+    @property
+    def program_flags(self) -> Sequence[int]: ...
+    @property
+    def revision(self) -> int | None: ...
+
+
 class Engine(Protocol):
     """Opens objects."""
 
@@ -289,3 +302,5 @@ class Engine(Protocol):
 
     def open_map(self, what: int | str, flags: int = 0) -> OpenMapHandle:
         """Open a map by its id, or by the path of its pin."""
+
+    def query_cgroup(self, cgroup: str | int, attach_type: int, effective: bool) -> CgroupQuery: ...

@@ -1,4 +1,4 @@
-"""Flags of bpf(2) for maps and test runs.
+"""Flags of bpf(2).
 
 Facts of include/uapi/linux/bpf.h, Linux 7.2. The least kernel is 5.10 where nothing is said.
 """
@@ -39,3 +39,15 @@ BPF_F_RB_OVERWRITE = 1 << 19  # 6.19
 BPF_F_TEST_RUN_ON_CPU = 1 << 0
 BPF_F_TEST_XDP_LIVE_FRAMES = 1 << 1  # 5.18
 BPF_F_TEST_SKB_CHECKSUM_COMPLETE = 1 << 2  # 6.14
+
+# BPF_PROG_ATTACH and BPF_LINK_CREATE: several programs at one hook.
+BPF_F_ALLOW_OVERRIDE = 1 << 0
+BPF_F_ALLOW_MULTI = 1 << 1
+BPF_F_REPLACE = 1 << 2
+BPF_F_BEFORE = 1 << 3  # 6.6
+BPF_F_AFTER = 1 << 4  # 6.6
+BPF_F_ID = 1 << 5  # 6.6; with BPF_F_LINK (above), what is meant is a link
+BPF_F_PREORDER = 1 << 6  # 6.15
+
+# BPF_PROG_QUERY.
+BPF_F_QUERY_EFFECTIVE = 1 << 0

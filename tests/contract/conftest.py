@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import errno
+import fcntl
+import json
+import os
 import platform
 import shutil
+import signal
+import socket
 import struct
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,3 +95,86 @@ def program_ids() -> Callable[[], set[int]]:
         return found
 
     return ids
+
+
+@pytest.fixture(scope="session")
+def cgroup2() -> Path:
+    """Where the cgroup v2 file system is mounted."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, where, kind, *_ = line.split()
+        if kind == "cgroup2" and os.access(where, os.W_OK):
+            return Path(where)
+    pytest.skip("needs a cgroup v2 file system that may be written (a container may have none)")
+
+
+@pytest.fixture
+def make_cgroup(cgroup2: Path) -> Iterator[Callable[..., Path]]:
+    """Make a cgroup of a test's own, below another one; all are removed at its end."""
+    made: list[Path] = []
+
+    def make_one(below: Path | None = None) -> Path:
+        made.append(Path(tempfile.mkdtemp(prefix="pylibbpf-", dir=below or cgroup2)))
+        return made[-1]
+
+    yield make_one
+    for each in reversed(made):
+        _remove_cgroup(each)
+
+
+def _remove_cgroup(folder: Path) -> None:
+    """Remove it, when those in it have ended: a process that was killed takes a moment."""
+    for _ in range(200):
+        try:
+            return folder.rmdir()
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            for pid in (folder / "cgroup.procs").read_text().split():
+                os.kill(int(pid), signal.SIGKILL)
+            time.sleep(0.02)
+    pytest.fail(f"{folder} is still in use")
+
+
+@pytest.fixture
+def inside() -> Callable[..., Any]:
+    """Call a function in a child of its own, in a cgroup and a network namespace of its own.
+
+    Gives what it returned, or raises its OSError; the namespace has a loopback interface.
+    """
+
+    def call(body: Callable[[], Any], cgroup: Path | None = None) -> Any:
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                _own_network()
+                if cgroup is not None:
+                    (cgroup / "cgroup.procs").write_text("0")
+                said: Any = ("result", body())
+            except OSError as error:
+                said = ("errno", error.errno)
+            except BaseException as error:
+                said = ("failure", f"{type(error).__name__}: {error}")
+            os.write(write, json.dumps(said).encode())
+            os._exit(0)
+        os.close(write)
+        with open(read) as file:
+            text = file.read()
+        os.waitpid(pid, 0)
+        kind, value = json.loads(text)
+        if kind == "errno":
+            raise OSError(value, os.strerror(value))
+        assert kind == "result", value
+        return value
+
+    return call
+
+
+def _own_network() -> None:
+    """Leave for a new network namespace, with its loopback interface up."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(0x40000000):  # CLONE_NEWNET
+        raise OSError(ctypes.get_errno(), "unshare")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        up = struct.pack("16sh", b"lo", 1)  # struct ifreq, IFF_UP
+        fcntl.ioctl(any_socket, 0x8914, up.ljust(40, b"\0"))  # SIOCSIFFLAGS

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Protocol
 
+    from pylibbpf.engine.kernel.cgroups import Query
     from pylibbpf.engine.kernel.openmap import OpenMap
     from pylibbpf.engine.kernel.records import Source
 
@@ -64,6 +65,14 @@ class KernelEngine:
         from pylibbpf.engine.kernel.openmap import OpenMap
 
         return OpenMap.by_id(what) if isinstance(what, int) else OpenMap.by_path(what, flags)
+
+    def query_cgroup(self, cgroup: str | int, attach_type: int, effective: bool) -> Query:
+        from pylibbpf.engine.kernel.cgroups import CgroupFd, program_names, query
+
+        with CgroupFd(cgroup, "query cgroup", None) as fd:
+            found = query(fd, attach_type, effective=effective, label=cgroup)
+        found.names = program_names(found.ids)
+        return found
 
 
 class KernelObject:

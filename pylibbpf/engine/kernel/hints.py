@@ -16,8 +16,10 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from pylibbpf.engine.kernel.host import Host
 from pylibbpf.engine.kernel.needs import type_name
 from pylibbpf.uapi.enums import MapType, ProgType
+from pylibbpf.uapi.sections import attaches_itself
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +64,19 @@ def errno_hint(operation: str, errno: int, **facts: Any) -> str | None:
     return None
 
 
+# How programs are attached whose SEC() names no target, by program type.
+_METHODS = {
+    "cgroup": "attach_cgroup(path)",
+    "sock_ops": "attach_cgroup(path)",
+    "sk_lookup": "attach_sk_lookup()",
+    "flow_dissector": "attach_flow_dissector()",
+    "socket_filter": "attach_socket(socket)",
+    "sk_reuseport": "attach_reuseport(socket)",
+    "sk_skb": "attach_sockmap(map)",
+    "sk_msg": "attach_sockmap(map)",
+}
+
+
 def _known(facts: _Facts) -> dict[str, Any]:
     known = {name: value for name, value in facts.items() if value is not None}
     for name, names in (("map_type", MapType), ("program_type", ProgType)):
@@ -70,6 +85,15 @@ def _known(facts: _Facts) -> dict[str, Any]:
     section = str(known.get("section", "")).removeprefix("?")
     if section:
         known["hook"], _, known["target"] = section.partition("/")
+    if section and not attaches_itself(section):
+        kind = "cgroup_lsm" if section.startswith("lsm_cgroup") else known.get("program_type")
+        known["method"] = _METHODS.get("cgroup" if str(kind).startswith("cgroup_") else str(kind))
+    if "cgroup" in known:
+        if isinstance(known["cgroup"], int):
+            known["cgroup"] = f"descriptor {known['cgroup']}"
+        mounted = Host(str(known.get("root", "/"))).mounted("cgroup2")
+        if mounted:
+            known["cgroup2"] = mounted
     known.setdefault("page_size", os.sysconf("SC_PAGE_SIZE"))
     known.setdefault("root", "/")
     if "max_entries" in known:
@@ -83,6 +107,10 @@ def _known(facts: _Facts) -> dict[str, Any]:
 
 def _is(name: str, *values: str) -> Callable[[_Facts], bool]:
     return lambda facts: facts.get(name) in values
+
+
+def _knows(*names: str) -> Callable[[_Facts], bool]:
+    return lambda facts: all(facts.get(name) for name in names)
 
 
 def _hook(*prefixes: str) -> Callable[[_Facts], bool]:
@@ -125,6 +153,21 @@ def _rows(operation: str, *rows: Callable[[str], _Hint]) -> tuple[_Hint, ...]:
 
 
 _UNSUPPORTED = (ENOTSUPP, _e.EOPNOTSUPP)
+
+_CGROUP = _knows("cgroup")
+_CGROUP_ROWS = (
+    _on(
+        _e.EBADF,
+        "{cgroup} is no cgroup v2 folder: those of this machine are in {cgroup2}",
+        _CGROUP,
+    ),
+    _on(
+        _e.EBADF,
+        "{cgroup} is no cgroup v2 folder, and no file system of that kind is mounted here: sudo"
+        " mount -t cgroup2 cgroup2 FOLDER",
+        _CGROUP,
+    ),
+)
 
 _TABLE: tuple[_Hint, ...] = (
     *_rows(
@@ -301,7 +344,42 @@ _TABLE: tuple[_Hint, ...] = (
         _on(_e.EEXIST, "a map of the same pin path exists, but with another shape"),
     ),
     *_rows(
+        "query cgroup",
+        *_CGROUP_ROWS,
+        _on(_e.EINVAL, "this kernel knows no programs of attach type {attach_type} at cgroups"),
+    ),
+    *_rows(
         "attach",
+        *_CGROUP_ROWS,
+        _on(
+            _e.EINVAL,
+            "this kernel has no order of programs at a cgroup (before, after and"
+            " expected_revision need Linux 6.17; preorder too, or 6.15 without a link), or the"
+            " program named there is of another type, or differs in preorder",
+            _knows("cgroup", "ordered"),
+        ),
+        _on(
+            _e.ENOENT,
+            "the program that was named (before, after or replace) is not attached to this cgroup",
+            _CGROUP,
+        ),
+        _on(
+            _e.ESTALE,
+            "programs were attached to the cgroup or detached since: its revision is another",
+            _CGROUP,
+        ),
+        _on(
+            _e.EINVAL,
+            "this kernel knows no programs of attach type {attach_type} at cgroups, or the"
+            " program is attached there already",
+            _knows("cgroup", "mode"),
+        ),
+        _on(
+            _e.EINVAL,
+            "this kernel knows no programs of attach type {attach_type} at cgroups, or no links"
+            " there (before Linux 5.7: link=False)",
+            _CGROUP,
+        ),
         _on(
             _e.ENOENT,
             "tracefs is not mounted: sudo mount -t tracefs tracefs /sys/kernel/tracing",
@@ -358,6 +436,16 @@ _TABLE: tuple[_Hint, ...] = (
         ),
         _on(_e.EBUSY, "something is attached there already, or the program itself is"),
         _on(ENOTSUPP, "this kernel does not offer this hook"),
+        _on(
+            _e.EOPNOTSUPP,
+            "programs of type syscall are attached to nothing: test_run() runs them",
+            _is("program_type", "syscall"),
+        ),
+        _on(
+            _e.EOPNOTSUPP,
+            'SEC("{section}") does not say where to attach: that is said by {method}',
+            _knows("method"),
+        ),
         _on(
             _e.EOPNOTSUPP,
             'SEC("{section}") does not say where to attach, or this kernel does not offer the'

@@ -104,6 +104,7 @@ class Case:
     map: str | None
     fd: int | None
     host: Host
+    cgroup: tuple[int, int, int] | None = None  # descriptor, attach type, flags
 
     @property
     def program(self) -> str | None:

@@ -108,20 +108,22 @@ def explain_eperm(
     fd: int | None = None,
     errno: int = _errno.EPERM,
     host: Host | None = None,
+    cgroup_hook: tuple[int, int, int] | None = None,
     **_facts: object,
 ) -> Diagnosis:
     """Find out why an operation was refused with EPERM or EACCES. Never raises.
 
     ``operation`` is the word of the error ("load", "map create", "attach"); the program's type
     or its SEC() name (for a whole object the types of all its programs), or the map's type, tell
-    which capabilities it needs; a map's descriptor shows whether the map is frozen or read-only.
+    which capabilities it needs; a map's descriptor shows whether the map is frozen or read-only;
+    a cgroup's descriptor, with attach type and flags, which program is in the way there.
     Other facts, which :func:`.hints.errno_hint` takes, do no harm here.
     """
     programs = [type_name(program_type, ProgType) or program_of(section)]
     programs += [type_name(each, ProgType) for each in program_types]
     known = tuple(dict.fromkeys(each for each in programs if each))
     words = frozenset(operation.lower().replace("_", " ").split())
-    case = Case(words, errno, known, type_name(map_type, MapType), fd, host or Host())
+    case = Case(words, errno, known, type_name(map_type, MapType), fd, host or Host(), cgroup_hook)
     findings: list[Finding] = []
     for probe in _PROBES:
         try:
@@ -296,6 +298,16 @@ def _map_permission(case: Case) -> Finding | None:
 
 def _cgroup_policy(case: Case) -> Finding | None:
     # kernel/bpf/cgroup.c, hierarchy_allows_attach() and __cgroup_bpf_attach(): -EPERM
+    if case.attaches and case.cgroup is not None:
+        from pylibbpf.engine.kernel.cgroups import tenant
+
+        found = tenant(*case.cgroup)
+        if found is not None:
+            return Finding(
+                Verdict.CAUSE,
+                f"{found}, which allows no such program beside it or below",
+                "detach that one first, attach with its mode, or attach to another cgroup",
+            )
     if not case.attaches or not (case.program or "").startswith(("cgroup_", "sock_ops")):
         return None
     return Finding(

@@ -96,6 +96,14 @@ class KernelProgram(Part):
         """Attach by ``call(cell, program, *arguments)``, one of the shim's."""
         return self._owner.attach(self.name, call, self.pointer, *arguments, **facts)
 
+    def link_to(
+        self, target: int, attach_type: int, fields: Any = None, /, **facts: Any
+    ) -> KernelLink:
+        """Attach by BPF_LINK_CREATE itself, where libbpf would take the attach type from SEC()."""
+        fields = self._ffi.NULL if fields is None else fields
+        call = self._lib.plb_link_create
+        return self._owner.attach(self.name, call, self.fd, target, attach_type, fields, **facts)
+
     def test_run(
         self,
         data: bytes | None,
