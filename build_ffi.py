@@ -27,6 +27,7 @@ SHIM_PARTS = (
     "netns",
     "legacy",
     "maps",
+    "perf",
     "scalars",
     "streams",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pylibbpf.attach.cgroups import CgroupHooks
+from pylibbpf.attach.perf import PerfHooks
 from pylibbpf.attach.tracing import TracingHooks
 from pylibbpf.uapi.enums import AttachType, ProgType, named
 from pylibbpf.uapi.sections import attaches_itself
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Program"]
 
 
-class Program(TracingHooks, CgroupHooks):
+class Program(TracingHooks, PerfHooks, CgroupHooks):
     """One program of an object: ``obj.programs["name"]``.
 
     ``type``, ``expected_attach_type``, ``autoload``, ``autoattach`` and ``flags`` can be set

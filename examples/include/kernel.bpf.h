@@ -75,6 +75,12 @@ struct trace_event_raw_sys_exit {
 	long ret;
 };
 
+/* The context of a perf_event program, behind the registers. */
+struct bpf_perf_event_data {
+	__u64 sample_period;
+	__u64 addr;
+};
+
 struct task_struct {
 	int pid;
 	int tgid;

@@ -45,11 +45,13 @@ def failure(
     operation: str,
     object: str | None = None,
     capture: Capture | None = None,
+    why: Callable[[int], str | None] | None = None,
     **facts: Any,
 ) -> Error:
     """The exception for a failed call: ``number`` is the positive errno.
 
-    ``facts`` are what the operation's hints are made of (``max_entries=4``).
+    ``facts`` are what the operation's hints are made of (``max_entries=4``). ``why`` may know
+    better than they: it is given the errno, and gives the cause in words, or None.
     """
     absent = _absent()
     if absent is not None:
@@ -60,6 +62,9 @@ def failure(
 
         diagnosis = explain_eperm(operation, errno=number, **facts)
         return BpfPermissionError(number, operation, object, diagnosis.text(), log=log)
+    known = why(number) if why is not None else None
+    if known is not None:
+        return BpfError(number, operation, object, known, log=log)
     from pylibbpf.engine.kernel.hints import errno_hint
 
     cause = errno_hint(operation, number, **facts)

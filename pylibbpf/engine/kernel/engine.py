@@ -18,7 +18,9 @@ from pylibbpf.errors import BpfError, ClosedError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Protocol
+    from typing import Any, Protocol, TypeVar
+
+    _L = TypeVar("_L", bound=KernelLink)
 
     from pylibbpf.engine.kernel.cgroups import Query
     from pylibbpf.engine.kernel.openmap import OpenMap
@@ -165,8 +167,11 @@ class KernelObject:
         ``facts`` are what a hint about a failure can be made of, besides what is known of the
         program or map of that name.
         """
+        return self.attach_link(KernelLink(self, name), call, *arguments, **facts)
+
+    def attach_link(self, link: _L, call: Callable[..., int], *arguments: Any, **facts: Any) -> _L:
+        """Attach by ``call(cell, *arguments)``, into a link that is not made yet."""
         with self:
-            link = KernelLink(self, name)
             # Before the call: what C stores in the link's cell is then closed with the object,
             # whatever interrupts us.
             self._links.append(link)
@@ -174,12 +179,12 @@ class KernelObject:
                 with Capture() as capture, new_descriptors(link.descriptors):
                     rc = call(link.cell, *arguments)
             except BaseException:
-                self.lib.plb_link_destroy(link.cell)  # does nothing if there is no link yet
+                link.destroy()  # does nothing if there is no link yet
                 raise
             finally:
                 if not link.made:
                     self.forget(link)
-            check(rc, "attach", name, capture, **{**self.facts(name), **facts})
+            check(rc, "attach", link.name, capture, **{**self.facts(link.name), **facts})
             capture.log()
             return link
 

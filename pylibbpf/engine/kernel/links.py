@@ -99,6 +99,10 @@ class KernelLink:
                 raise NotSupportedError(f"link of {self.name!r} has no descriptor of its own")
             return fd
 
+    def destroy(self) -> int:
+        """Detach, in C: gives 0 or a negative errno, and may be repeated."""
+        return int(self._owner.lib.plb_link_destroy(self.cell))
+
     def close(self) -> None:
         owner = self._owner
         try:
@@ -107,7 +111,7 @@ class KernelLink:
             return
         try:
             with attaching, Capture() as capture:
-                rc = owner.lib.plb_link_destroy(self.cell)
+                rc = self.destroy()
                 self.descriptors = []
             owner.forget(self)
         finally:
@@ -122,4 +126,38 @@ class KernelLink:
         """
         close_attachments(self.descriptors)
         self.descriptors = []
+        self._empty()
+
+    def _empty(self) -> None:
         self.cell.link, self.cell.fd = self._owner.ffi.NULL, -1
+
+
+class KernelLinks(KernelLink):
+    """Several links that are one attachment, such as a perf event's on each CPU."""
+
+    def __init__(self, owner: KernelObject, name: str, count: int) -> None:
+        super().__init__(owner, name)
+        ffi = owner.ffi
+        self.cells = ffi.new("struct plb_link[]", [{"fd": -1}] * count)
+        self.cell = ffi.new("struct plb_links *", {"each": self.cells, "count": count})
+
+    @property
+    def made(self) -> bool:
+        null = self._owner.ffi.NULL
+        return any(each.link != null or each.fd >= 0 for each in self.cells)
+
+    @property
+    def fd(self) -> int:
+        with self._owner:
+            if not self.made:
+                raise ClosedError(f"link of {self.name!r} is closed")
+            raise NotSupportedError(
+                f"link of {self.name!r} is {len(self.cells)} links, with a descriptor each"
+            )
+
+    def destroy(self) -> int:
+        return int(self._owner.lib.plb_links_destroy(self.cell))
+
+    def _empty(self) -> None:
+        for each in self.cells:
+            each.link, each.fd = self._owner.ffi.NULL, -1

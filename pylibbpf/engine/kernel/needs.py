@@ -105,6 +105,7 @@ class Case:
     fd: int | None
     host: Host
     cgroup: tuple[int, int, int] | None = None  # descriptor, attach type, flags
+    system_wide: bool = False  # a perf event that watches a CPU, not one process
 
     @property
     def program(self) -> str | None:
@@ -193,7 +194,10 @@ def _unprivileged_allowed(host: Host) -> bool:
 
 
 def _perf_is_open(case: Case) -> bool:
-    # kernel/events/core.c: trace data needs paranoid <= -1, kernel profiling <= 1.
+    # kernel/events/core.c: trace data needs paranoid <= -1, a CPU's events <= 0, kernel
+    # profiling <= 1.
     paranoid = case.host.number("proc/sys/kernel/perf_event_paranoid")
     limit = 1 if case.program == "perf_event" or case.opens_perf_buffer else -1
+    if case.system_wide:
+        limit = min(limit, 0)
     return paranoid is not None and paranoid <= limit and case.program != "kprobe"

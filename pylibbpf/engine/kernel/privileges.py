@@ -106,6 +106,7 @@ def explain_eperm(
     section: str | None = None,
     map_type: str | int | None = None,
     fd: int | None = None,
+    system_wide: bool = False,
     errno: int = _errno.EPERM,
     host: Host | None = None,
     cgroup_hook: tuple[int, int, int] | None = None,
@@ -123,7 +124,8 @@ def explain_eperm(
     programs += [type_name(each, ProgType) for each in program_types]
     known = tuple(dict.fromkeys(each for each in programs if each))
     words = frozenset(operation.lower().replace("_", " ").split())
-    case = Case(words, errno, known, type_name(map_type, MapType), fd, host or Host(), cgroup_hook)
+    kind = type_name(map_type, MapType)
+    case = Case(words, errno, known, kind, fd, host or Host(), cgroup_hook, system_wide)
     findings: list[Finding] = []
     for probe in _PROBES:
         try:

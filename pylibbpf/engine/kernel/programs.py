@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pylibbpf.engine.kernel.links import KernelLink, KernelLinks
 from pylibbpf.engine.kernel.part import Part
 from pylibbpf.errors import BpfError
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from pylibbpf.engine.abc import LinkHandle
     from pylibbpf.engine.kernel.engine import KernelObject
-    from pylibbpf.engine.kernel.links import KernelLink
     from pylibbpf.engine.kernel.testrun import TestRun
     from pylibbpf.hook import Hook
 
@@ -103,6 +103,19 @@ class KernelProgram(Part):
         fields = self._ffi.NULL if fields is None else fields
         call = self._lib.plb_link_create
         return self._owner.attach(self.name, call, self.fd, target, attach_type, fields, **facts)
+
+    def attach_several(
+        self, count: int, call: Callable[..., int], *arguments: Any, **facts: Any
+    ) -> KernelLink:
+        """Attach by ``call(links, program, *arguments)``, which fills ``count`` links."""
+        if count == 1:  # then it is a link like any other
+            link = KernelLink(self._owner, self.name)
+            links = self.ffi.new("struct plb_links *", {"each": link.cell, "count": 1})
+            return self._owner.attach_link(
+                link, lambda _cell, *rest: call(links, *rest), self.pointer, *arguments, **facts
+            )
+        several = KernelLinks(self._owner, self.name, count)
+        return self._owner.attach_link(several, call, self.pointer, *arguments, **facts)
 
     def test_run(
         self,

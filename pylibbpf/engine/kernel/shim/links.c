@@ -27,6 +27,19 @@ int plb_link_destroy(struct plb_link *cell)
 	return link ? bpf_link__destroy(link) : 0;
 }
 
+int plb_links_destroy(struct plb_links *links)
+{
+	uint32_t i;
+	int rc = 0;
+
+	for (i = 0; i < links->count; i++) {
+		int failed = plb_link_destroy(&links->each[i]);
+
+		rc = rc ? rc : failed;
+	}
+	return rc;
+}
+
 int plb_link_open(struct plb_link *cell, const char *path)
 {
 	cell->link = bpf_link__open(path);

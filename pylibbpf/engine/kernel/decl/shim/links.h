@@ -21,6 +21,13 @@ int plb_link_open(struct plb_link *cell, const char *path);
 int plb_link_create(struct plb_link *cell, int prog_fd, int target_fd, enum bpf_attach_type type,
 		    const struct bpf_link_create_opts *opts);
 
+/* Links that are one attachment: made together, closed together.  The cells are the caller's. */
+struct plb_links {
+	struct plb_link *each;
+	uint32_t count;
+};
+int plb_links_destroy(struct plb_links *links);
+
 int plb_program_attach(struct plb_link *cell, const struct bpf_program *program);
 int plb_struct_ops_attach(struct plb_link *cell, const struct bpf_map *map);
 int plb_attach_perf_event(struct plb_link *cell, const struct bpf_program *program, int fd,
