@@ -165,7 +165,7 @@ MEMORY = """
     obj.load()
     print(peak() - before)
     heavy = ["typing", "re", "logging", "dataclasses", "json", "numpy", "elftools", "pyroute2",
-             "rich", "argparse", "ctypes", "subprocess", "inspect"]
+             "rich", "argparse", "ctypes", "subprocess", "inspect", "enum"]
     print([name for name in heavy if name in sys.modules])
     obj.close()
 """

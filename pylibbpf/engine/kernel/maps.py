@@ -10,9 +10,7 @@ from pylibbpf.engine.kernel.entries import MapEntries
 from pylibbpf.engine.kernel.opts import c_string
 from pylibbpf.engine.kernel.part import Part
 from pylibbpf.errors import BpfError
-from pylibbpf.uapi.enums import MapType
 from pylibbpf.uapi.flags import BPF_F_MMAPABLE, BPF_F_NUMA_NODE
-from pylibbpf.uapi.kinds import MAPS_OF_MAPS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +23,9 @@ if TYPE_CHECKING:
     from pylibbpf.engine.kernel.records import KernelPerf, KernelRing
 
 _ZERO = bytes(4)
+
+# Of enum bpf_map_type. MapType has them, but every load would pay 1 MB for the module enum.
+_ARRAY_OF_MAPS, _HASH_OF_MAPS, _ARENA = 12, 13, 33
 
 
 class KernelMap(Part, MapEntries):  # type: ignore[misc]  # both have what C needs
@@ -44,7 +45,7 @@ class KernelMap(Part, MapEntries):  # type: ignore[misc]  # both have what C nee
         self._sizes = lib.bpf_map__key_size(pointer), lib.bpf_map__value_size(pointer)
         self._set_up(self._ffi, lib, self._ffi.new("struct plb_map *", {"fd": -1}))
         self.inner: InnerMap | None = None
-        if lib.bpf_map__type(pointer) in MAPS_OF_MAPS:
+        if lib.bpf_map__type(pointer) in (_ARRAY_OF_MAPS, _HASH_OF_MAPS):
             from pylibbpf.engine.kernel.inner import InnerMap
 
             self.inner = InnerMap(self, lib.bpf_map__inner_map(pointer))
@@ -176,7 +177,7 @@ class KernelMap(Part, MapEntries):  # type: ignore[misc]  # both have what C nee
             writable = not self.name.startswith((".rodata", ".kconfig"))
             rc = lib.plb_map_mmap(self._map, self._ffi.NULL, self.value_size, writable)
             check(rc, "map", self.name)
-        elif self.type == MapType.ARENA:
+        elif self.type == _ARENA:
             self._map_arena()
 
     def _map_arena(self) -> None:
