@@ -25,14 +25,17 @@ from pylibbpf.object import Attached, AttachError, Object, open_object
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pylibbpf.btf.record import Enumeration, Record
     from pylibbpf.cgroup import CgroupProgram, CgroupPrograms, query_cgroup
     from pylibbpf.link import Link
     from pylibbpf.map import ArrayMap, BloomFilter, HashMap, Map, QueueMap
+    from pylibbpf.named import Named
     from pylibbpf.perfbuf import PerfBuffer
     from pylibbpf.program import Program
     from pylibbpf.ringbuf import RingBuffer
     from pylibbpf.testrun import RunResult
     from pylibbpf.uapi.enums import AttachType, MapType, ProgType
+    from pylibbpf.variables import Globals
 
 __version__ = "0.1.0"
 
@@ -49,17 +52,21 @@ __all__ = [
     "CgroupPrograms",
     "ClosedError",
     "ElfError",
+    "Enumeration",
     "Error",
+    "Globals",
     "HashMap",
     "Link",
     "Map",
     "MapType",
+    "Named",
     "NotSupportedError",
     "Object",
     "PerfBuffer",
     "ProgType",
     "Program",
     "QueueMap",
+    "Record",
     "RingBuffer",
     "RunResult",
     "VerifierError",
@@ -69,6 +76,10 @@ __all__ = [
 
 # Imported when first asked for: a service that loads an object and waits needs none of them.
 _LATER = {
+    "Record": "btf.record",
+    "Named": "named",
+    "Globals": "variables",
+    "Enumeration": "btf.record",
     "ArrayMap": "map",
     "AttachType": "uapi.enums",
     "BloomFilter": "map",

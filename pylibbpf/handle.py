@@ -4,7 +4,38 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from collections.abc import Mapping, Sequence
+    from typing import Any, Generic, NoReturn, TypeAlias
+
+    from typing_extensions import TypeVar
+
+    # Of what is not generated, nothing is known before it runs: Any.
+    T = TypeVar("T", default=Any)
+    K = TypeVar("K", default=Any)
+    V = TypeVar("V", default=Any)
+
+    # A value to set: of its type, or a struct as a dict or by position.
+    Given: TypeAlias = V | Mapping[str, Any] | Sequence[Any]
+
+    class Of(Generic[T]):
+        """Base of classes that are generic in one type: ``RingBuffer[Event]``."""
+
+    class Between(Generic[K, V]):
+        """Base of classes that are generic in two types: ``HashMap[int, Event]``."""
+
+else:
+    from types import GenericAlias
+
+    class Of:
+        """Generic for type checkers; at run time it can be subscripted, and that is all.
+
+        Not :class:`typing.Generic`: importing typing takes memory that every load would pay.
+        """
+
+        __slots__ = ()
+        __class_getitem__ = classmethod(GenericAlias)
+
+    Between = Of
 
 
 class Handle:

@@ -6,17 +6,19 @@ import errno
 import os
 import warnings
 from _thread import RLock  # threading takes 0.7 MB, and every load would pay it
-from types import MappingProxyType
 
 from pylibbpf.engine.select import select
 from pylibbpf.errors import BpfError, BtfError, ClosedError, Error, errno_text
 from pylibbpf.loader.header import check_header, read_file
+from pylibbpf.named import Named
 from pylibbpf.streams import Streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-    from typing import Any, BinaryIO
+    from typing import Any, BinaryIO, Self
+
+    from typing_extensions import TypeVar
 
     from pylibbpf.btf.codec import Codec
     from pylibbpf.btf.parse import Btf
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from pylibbpf.program import Program
     from pylibbpf.stream import RecordStream
     from pylibbpf.variables import Globals
+
+    _O = TypeVar("_O", bound="Object", default="Object")
 
 __all__ = ["AttachError", "Attached", "Object", "open_object"]
 
@@ -38,7 +42,8 @@ def open_object(
     pin_root_path: str | os.PathLike[str] | None = None,
     kconfig: str | None = None,
     btf_custom_path: str | os.PathLike[str] | None = None,
-) -> Object:
+    cls: type[_O] | None = None,
+) -> _O:
     """Open a BPF object and give what is in it, to be edited, loaded and attached.
 
     ``source`` is the path of an object file (``str`` or ``os.PathLike``), its contents
@@ -50,7 +55,8 @@ def open_object(
     kernel puts before the names of its global data maps (15 bytes at most are kept).
     ``pin_root_path`` is the folder for maps that ask to be pinned by name (default
     /sys/fs/bpf), ``kconfig`` text that overrides the kernel's configuration, and
-    ``btf_custom_path`` a BTF file to relocate against instead of this kernel's.
+    ``btf_custom_path`` a BTF file to relocate against instead of this kernel's. ``cls`` is the
+    class of what is opened, a subclass of :class:`Object` (``pylibbpf gen`` writes such ones).
 
     Raises:
         ElfError: not an ELF object for BPF of this machine's byte order, or damaged.
@@ -76,7 +82,7 @@ def open_object(
             raise TypeError(f"{what} is a str, not {type(option).__name__}")
     if btf_custom_path is not None:
         _check_btf(btf_custom_path)
-    return Object(
+    return (cls or Object)(  # type: ignore[return-value]  # the default of _O
         data,
         name or os.path.basename(label).split(".")[0] or "object",
         select(engine),
@@ -164,28 +170,31 @@ class Object(Streams):
     # ---- what is in it
 
     @property
-    def programs(self) -> Mapping[str, Program]:
-        """Programs by name."""
+    def programs(self) -> Named[Program]:
+        """Programs by name: ``obj.programs["name"]``, ``obj.programs.name``."""
         if self._program_table is None:
             from pylibbpf.program import Program
 
-            table: dict[str, Program] = _Named("program")
+            table: dict[str, Program] = {}
             for handle in self._handle.programs:
                 table[handle.name] = Program(self, handle)
             self._program_table = table  # whole: another thread may look
-        return MappingProxyType(self._program_table)
+        return Named(self._program_table, "program")
 
     @property
-    def maps(self) -> Mapping[str, Map]:
-        """Maps by name; those of global data by section (``.bss``)."""
-        return MappingProxyType(self._maps)
+    def maps(self) -> Named[Map]:
+        """Maps by name: ``obj.maps["name"]``, ``obj.maps.name``.
+
+        Those of global data are there by their section (``.bss``).
+        """
+        return Named(self._maps, "map")
 
     @property
     def _maps(self) -> dict[str, Map]:
         if self._map_table is None:
             from pylibbpf.map import map_class
 
-            table: dict[str, Map] = _Named("map")
+            table: dict[str, Map] = {}
             for handle in self._handle.maps:
                 table[handle.name] = map_class(handle.type)(self, handle)
             self._map_table = table  # whole: another thread may look
@@ -325,7 +334,7 @@ class Object(Streams):
         self._links.clear()
         self._done = True
 
-    def __enter__(self) -> Object:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -387,18 +396,3 @@ class Object(Streams):
     def __repr__(self) -> str:
         state = "closed" if self._closed else "loaded" if self._loaded else "open"
         return f"<Object {self.name!r}, {state}>"
-
-
-class _Named(dict):  # type: ignore[type-arg]  # generic in what it names
-    """Programs or maps by name; a KeyError names what is near."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__()
-        self._what = what
-
-    def __missing__(self, name: str) -> Any:
-        import difflib
-
-        near = difflib.get_close_matches(str(name), list(self), 3)
-        hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise KeyError(f"the object has no {self._what} {name!r}{hint}")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pylibbpf.stream import RecordStream
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pylibbpf.handle import T  # noqa: F401  # of the class below
+
 __all__ = ["PerfBuffer"]
 
 
-class PerfBuffer(RecordStream):
+class PerfBuffer(RecordStream["T"]):
     """The records of a BPF_MAP_TYPE_PERF_EVENT_ARRAY map: ``obj.perfbuf("events")``.
 
     One buffer for each CPU: records of one CPU come in order, those of several CPUs do not.

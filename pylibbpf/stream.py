@@ -11,7 +11,7 @@ from time import monotonic
 
 from pylibbpf.engine.fork import track
 from pylibbpf.errors import ClosedError
-from pylibbpf.handle import Handle
+from pylibbpf.handle import Handle, Of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from pylibbpf.engine.abc import RecordSource
     from pylibbpf.events import RecordType
+    from pylibbpf.handle import T
     from pylibbpf.object import Object
 
 # A record that a program has reserved and not yet submitted makes the ring poll readable with
@@ -45,7 +46,7 @@ def seconds(value: float | None, what: str = "timeout") -> float | None:
     return None if value == math.inf else max(value, 0)
 
 
-class RecordStream(Handle):
+class RecordStream(Of["T"], Handle):
     """Records of one map, in the order in which they were submitted.
 
     Iterating waits for records and decodes them; it ends when the stream is closed, from this
@@ -85,7 +86,8 @@ class RecordStream(Handle):
         self.record_type = record_type
         """Which type the records are decoded as, and by which rule that was found."""
         codec = record_type.codec
-        self.decode: Callable[[bytes], Any] = bytes if codec is None else codec.decode
+        decode: Any = bytes if codec is None else codec.decode
+        self.decode: Callable[[bytes], T] = decode
         """From the bytes of one record to its value."""
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poll = select.poll()
@@ -95,10 +97,10 @@ class RecordStream(Handle):
 
     # ---- reading
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[T]:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> T:
         if self._forked:
             self._check()  # this stream did not end, it is another's
         data = self._next(self.timeout)
@@ -106,7 +108,7 @@ class RecordStream(Handle):
             raise StopIteration
         return self.decode(data)
 
-    def read(self, timeout: float | None = None) -> Any:
+    def read(self, timeout: float | None = None) -> T | None:
         """The next record, or None if none came within ``timeout`` seconds (None: for ever).
 
         None is also what a reader gets whose stream is closed while it waits.
@@ -123,14 +125,14 @@ class RecordStream(Handle):
         self._check()
         return self._next(seconds(timeout))
 
-    def consume(self) -> list[Any]:
+    def consume(self) -> list[T]:
         """All records that are there now, without waiting.
 
         If one cannot be decoded, those before it are kept for the next call.
         """
         self._check()
         data: list[bytes] = []
-        records: list[Any] = []
+        records: list[T] = []
         try:
             while (record := self._next(0)) is not None:
                 data.append(record)
@@ -142,7 +144,7 @@ class RecordStream(Handle):
             raise
         return records
 
-    def poll(self, callback: Callable[[Any], object], timeout: float | None = None) -> int:
+    def poll(self, callback: Callable[[T], object], timeout: float | None = None) -> int:
         """Wait up to ``timeout`` seconds for records and call ``callback`` with each there is.
 
         Returns how many records were handed over. What the callback raises ends the call and

@@ -32,6 +32,9 @@ class _Variable:
 class Globals(MutableMapping):  # type: ignore[type-arg]  # typed by BTF, not statically
     """``obj.globals``: variables of .data, .rodata, .bss, .kconfig and custom data sections.
 
+    ``obj.globals["name"]`` or ``obj.globals.name``, to read and to set; a name that is that of a
+    method here (``section``), or starts with an underscore, is had by ``[...]`` only.
+
     Before load they hold the initial values, and all but .kconfig can be set. After it those
     of .data and .bss are live: what is set is seen by the program at once, what the program
     writes is read here. Integers of up to 8 bytes are read and written in one access.
@@ -88,6 +91,30 @@ class Globals(MutableMapping):  # type: ignore[type-arg]  # typed by BTF, not st
             )
         data = bytes(value) if variable.codec is None else variable.codec.encode(value)
         self._owner._handle_of(section).write(variable.offset, data)
+
+    if not TYPE_CHECKING:  # which then knows only what a generated module says
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            try:
+                return self[name]
+            except KeyError as error:
+                raise AttributeError(error.args[0]) from None
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name.startswith("_"):
+                super().__setattr__(name, value)
+                return
+            if hasattr(type(self), name):
+                raise AttributeError(f"{name} is a method here; set the variable by [{name!r}]")
+            try:
+                self[name] = value
+            except KeyError as error:
+                raise AttributeError(error.args[0]) from None
+
+    def __dir__(self) -> list[str]:
+        return sorted({*object.__dir__(self), *self._variables})
 
     def section(self, name: str) -> dict[str, Any]:
         """Variables of one section (``".bss"``) and their values now."""

@@ -97,6 +97,8 @@ class Codec:
     ``scalar``
         The format character of :mod:`struct` if the type is a plain integer of 1, 2, 4 or 8
         bytes (not a bool, enum or pointer), else None.
+    ``node``
+        The tree that the type became (:mod:`pylibbpf.btf.nodes`).
     ``decode(data, offset=0)``
         Return the value that starts ``offset`` bytes into ``data`` (any bytes-like object).
         What follows the value is ignored, as the kernel pads records. Data that ends within
@@ -112,10 +114,10 @@ class Codec:
     __slots__ = (
         "_cut",
         "_decoders",
-        "_node",
         "decode",
         "encode",
         "flexible",
+        "node",
         "python_type",
         "scalar",
         "size",
@@ -133,7 +135,7 @@ class Codec:
         node = layout.node(type_id)
         if raw:
             node = _with_raw(layout, node, raw, self.type_name)
-        self._node = node
+        self.node = node
         self._decoders = layout.decoders
         self._cut: Node | None = None
         self.size = node.size
@@ -154,12 +156,12 @@ class Codec:
     def encoder(self) -> Encode:
         """Return the compiled ``encode``, for a caller that keeps it."""
         if self.encode == self._first_encode:
-            self.encode = _compile_encode(self._node, self._slow_encode)
+            self.encode = _compile_encode(self.node, self._slow_encode)
         return self.encode
 
     def _slow_encode(self, value: Any) -> bytes:
         """Write with all checks. The compiled encoder hands over whatever it cannot do."""
-        node = self._node
+        node = self.node
         size = node.size
         if node.flexible and (cut := _cut_node(node)) is not None:
             size = cut.size  # what C pads the struct with would be taken for elements
@@ -173,7 +175,7 @@ class Codec:
         size = memoryview(data).nbytes - offset
         cut = self._cut
         if cut is None:
-            cut = self._cut = _cut_node(self._node)
+            cut = self._cut = _cut_node(self.node)
         if cut is None or not cut.size <= size or offset < 0:
             raise ValueError(f"{self.type_name} needs {self.size} bytes, got {max(size, 0)}")
         return _decoder(cut, self._decoders)(data, offset)

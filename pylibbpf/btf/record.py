@@ -44,10 +44,28 @@ class Record(_Tuple):
 
         event(1, "init")
         event(pid=1, comm="init")
+
+    A class that is declared, as ``pylibbpf gen`` writes them, is the class of the records of its
+    C type from then on::
+
+        class Event(Record, c_name="event"):
+            __slots__ = ()
+            pid: int
+            comm: str
     """
 
     __slots__ = ()
     _fields: ClassVar[tuple[str, ...]] = ()
+    _in_module: ClassVar[bool] = False
+
+    def __init_subclass__(cls, *, c_name: str | None = None) -> None:
+        if c_name is not None:
+            cls._in_module = True
+            cls._fields = tuple(cls.__annotations__)
+            cls.__match_args__ = cls._fields  # type: ignore[misc,attr-defined]  # of its own
+            for index, field in enumerate(cls._fields):
+                setattr(cls, field, _tuplegetter(index, f"Field {index} of {c_name}."))
+            _declared[c_name, cls._fields] = cls
 
     def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
         if kwargs:
@@ -65,10 +83,6 @@ class Record(_Tuple):
                 )
             args += tuple([kwargs[name] for name in rest])
         return cls._make(args)
-
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any: ...
 
     @classmethod
     def _make(cls, values: Iterable[Any]) -> Self:
@@ -95,6 +109,8 @@ class Record(_Tuple):
 
     def __reduce__(self) -> tuple[Any, ...]:
         cls = type(self)
+        if cls._in_module:
+            return cls, tuple(self)  # the module has it under its own name
         return _rebuild_record, (cls.__name__, cls._fields, tuple(self))
 
     def __copy__(self) -> Self:
@@ -119,6 +135,10 @@ _records: weakref.WeakValueDictionary[tuple[str, tuple[str, ...]], type[Record]]
 )
 
 
+# Those that were declared: they outlive the codecs that use them.
+_declared: dict[tuple[str, tuple[str, ...]], type[Record]] = {}
+
+
 def field_names(names: Sequence[str]) -> tuple[str, ...]:
     """Turn names of C members into field names of a record, all different if ``names`` are."""
     taken = set(names)
@@ -139,7 +159,10 @@ def printable(name: str) -> str:
 
 
 def make_record(name: str, fields: tuple[str, ...], types: Sequence[Any] = ()) -> type[Record]:
-    """Make a class of records; ``types`` are the Python types of the fields."""
+    """Make a class of records, or give the declared one; ``types`` are those of the fields."""
+    declared = _declared.get((name, fields))
+    if declared is not None:
+        return declared
     namespace: dict[str, Any] = {
         "__slots__": (),
         "__match_args__": fields,
@@ -162,7 +185,16 @@ def _rebuild_record(name: str, fields: tuple[str, ...], values: tuple[Any, ...])
 
 
 class Enumeration(enum.IntEnum):
-    """Base of all enumerations that come from a C enum. Unknown values are given as plain int."""
+    """Base of all enumerations that come from a C enum. Unknown values are given as plain int.
+
+    One that is declared (``class State(Enumeration, c_name="state")``) is the class of the
+    values of its C type from then on.
+    """
+
+    def __init_subclass__(cls, *, c_name: str | None = None) -> None:
+        if c_name is not None:
+            members = tuple([(name, member.value) for name, member in cls.__members__.items()])
+            _declared_enumerations[c_name, members] = cls
 
     def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
         cls = type(self)
@@ -181,6 +213,9 @@ _enumerations: weakref.WeakValueDictionary[
 ] = weakref.WeakValueDictionary()
 
 
+_declared_enumerations: dict[tuple[str, tuple[tuple[str, int], ...]], type[Enumeration]] = {}
+
+
 def make_enumeration(name: str, values: Iterable[tuple[str, int]]) -> type[Enumeration]:
     """Make the class of a C enum.
 
@@ -193,7 +228,7 @@ def make_enumeration(name: str, values: Iterable[tuple[str, int]]) -> type[Enume
         if given and not given.startswith(f"_{name}__"):
             members.setdefault(f"{given}_" if reserved else given, value)
     key = name, tuple(members.items())
-    cls = _enumerations.get(key)
+    cls = _declared_enumerations.get(key) or _enumerations.get(key)
     if cls is None:
         make: Any = Enumeration  # mypy takes the functional form for a look-up by value
         cls = _enumerations[key] = make(printable(name), members, module=__name__)

@@ -51,7 +51,7 @@ from pylibbpf.btf.codec import codec, to_json
 from pylibbpf.btf.parse import Btf
 from pylibbpf.btf.types import Struct, Union
 from pylibbpf.cli import complain
-from pylibbpf.cli.values import show
+from pylibbpf.cli.values import map_type, show
 from pylibbpf.errors import BtfError, Error
 from pylibbpf.events import RecordType, record_type
 from pylibbpf.isa.calls import OutputCall
@@ -89,16 +89,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MAP=STRUCT",
-        type=_map_type,
+        type=map_type,
         help="name the type of a map's records (repeatable)",
     )
-
-
-def _map_type(text: str) -> tuple[str, str]:
-    name, equals, kind = text.partition("=")
-    if not (name and equals and kind.strip()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not MAP=STRUCT")
-    return name, kind.strip()
 
 
 def main(args: argparse.Namespace) -> int:

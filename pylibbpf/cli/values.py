@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import enum
 import json
 from typing import Any
@@ -59,3 +60,11 @@ def show(value: Any) -> str:
             return "{" + " ".join(inner) + "}"
         return "[" + ", ".join(show(each) for each in value) + "]"
     return str(value)
+
+
+def map_type(text: str) -> tuple[str, str]:
+    """``MAP=STRUCT`` of a command line, as map and C type."""
+    name, equals, kind = text.partition("=")
+    if not (name and equals and kind.strip()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not MAP=STRUCT")
+    return name, kind.strip()

@@ -105,14 +105,14 @@ class ScalarCalls(Protocol):
     odd: int
 
     @property
-    def lookup(self) -> Callable[[Any, int], int]:
+    def lookup(self) -> Callable[[Any, Any], Any]:
         """By ``cell`` and key, give the value; ``odd``: none, a failure, or that is the value.
 
         OverflowError for an int that does not fit.
         """
 
     @property
-    def update(self) -> Callable[[Any, int, int], int]:
+    def update(self) -> Callable[[Any, Any, Any], int]:
         """By ``cell``, key and value, give 0, or another number on failure.
 
         OverflowError for an int that does not fit.

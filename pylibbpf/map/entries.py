@@ -7,6 +7,7 @@ import operator
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 
 from pylibbpf.errors import BpfError
+from pylibbpf.handle import Between
 from pylibbpf.map.base import Map, TypedMap
 from pylibbpf.uapi.flags import BPF_ANY, BPF_NOEXIST
 
@@ -14,16 +15,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pylibbpf.handle import Given, K, V
 __all__ = ["ArrayMap", "HashMap"]
 
 # What kernels say that have no lookup-and-delete for a type: EINVAL, ENOTSUP, and their ENOTSUPP.
 _NO_POP = (errno.EINVAL, errno.ENOTSUP, 524)
 
 
-class Entries(TypedMap):
+class Entries(Between["K", "V"], TypedMap):
     """Lookup and iteration, common to hashes and arrays."""
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: K) -> V:
         """The value under ``key``; in a per-CPU map a tuple of one value for each possible CPU.
 
         Raises:
@@ -35,7 +37,7 @@ class Entries(TypedMap):
         scalars = coder.scalars
         if scalars is not None and type(key) is int:
             try:
-                number = scalars.lookup(scalars.cell, key)
+                number: V = scalars.lookup(scalars.cell, key)
             except OverflowError:
                 coder.encode_key(key)  # says it in the map's words
                 raise
@@ -44,9 +46,10 @@ class Entries(TypedMap):
         value = self._handle.lookup(coder.encode_key(key))
         if value is None:
             raise KeyError(key)
-        return coder.decode_value(value)
+        found: V = coder.decode_value(value)
+        return found
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: K, value: Given[V]) -> None:
         """Add or replace.
 
         Raises:
@@ -76,45 +79,49 @@ class Entries(TypedMap):
     def __contains__(self, key: object) -> bool:
         return self._handle.lookup(self._coder.encode_key(key)) is not None
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[K]:
         return map(self._coder.decode_key, self._handle.iter_keys())
 
     def __len__(self) -> int:
         """How many entries there are, by counting: the kernel keeps no number to ask for."""
         return sum(1 for _ in self._handle.iter_keys())
 
-    def keys(self) -> KeysView[Any]:
+    def keys(self) -> KeysView[K]:
         return KeysView(self)
 
-    def items(self) -> ItemsView[Any, Any]:
+    def items(self) -> ItemsView[K, V]:
         return _Items(self)
 
-    def values(self) -> ValuesView[Any]:
+    def values(self) -> ValuesView[V]:
         return _Values(self)
 
-    def _items(self) -> Iterator[tuple[Any, Any]]:
+    def _items(self) -> Iterator[tuple[K, V]]:
         key, value = self._coder.decode_key, self._coder.decode_value
         return ((key(k), value(v)) for k, v in self._handle.iter_items())
 
-    def _values(self) -> Iterator[Any]:
+    def _values(self) -> Iterator[V]:
         value = self._coder.decode_value
         return (value(v) for _, v in self._handle.iter_items())
 
 
-class _Items(ItemsView[object, object]):
-    def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        return self._mapping._items()  # type: ignore[attr-defined,no-any-return]  # only Entries make it
+class _Items(ItemsView["K", "V"]):
+    _mapping: Entries[K, V]
+
+    def __iter__(self) -> Iterator[tuple[K, V]]:
+        return self._mapping._items()
 
 
-class _Values(ValuesView[object]):
+class _Values(ValuesView["V"]):
+    _mapping: Entries[Any, V]
+
     def __contains__(self, value: object) -> bool:
         return any(each is value or each == value for each in self)
 
-    def __iter__(self) -> Iterator[Any]:
-        return self._mapping._values()  # type: ignore[attr-defined,no-any-return]  # only Entries make it
+    def __iter__(self) -> Iterator[V]:
+        return self._mapping._values()
 
 
-class HashMap(Entries, MutableMapping):  # type: ignore[type-arg]  # typed by BTF, not statically
+class HashMap(Entries["K", "V"], MutableMapping["K", "V"]):
     """A hash-like map as a ``MutableMapping``: hash, LRU hash, LPM trie, per-CPU hashes.
 
     Iteration sees each entry that is there throughout exactly once, whatever is added and
@@ -183,7 +190,7 @@ class HashMap(Entries, MutableMapping):  # type: ignore[type-arg]  # typed by BT
     __hash__ = Map.__hash__
 
 
-class ArrayMap(Entries, Mapping):  # type: ignore[type-arg]  # typed by BTF, not statically
+class ArrayMap(Entries["int", "V"], Mapping["int", "V"]):
     """An array map: from index to value; every index below ``max_entries`` is there, always.
 
     Kinds: array, per-CPU array.

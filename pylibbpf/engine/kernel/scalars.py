@@ -31,8 +31,8 @@ class ScalarCalls:
     def __init__(
         self,
         cell: Any,
-        lookup: Callable[[Any, int], int],
-        update: Callable[[Any, int, int], int],
+        lookup: Callable[[Any, Any], Any],
+        update: Callable[[Any, Any, Any], int],
         odd: int,
     ) -> None:
         self.cell = cell
