@@ -27,6 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pylibbpf.btf.record import Enumeration, Record
     from pylibbpf.cgroup import CgroupProgram, CgroupPrograms, query_cgroup
+    from pylibbpf.checkup import Report, doctor
     from pylibbpf.link import Link
     from pylibbpf.map import ArrayMap, BloomFilter, HashMap, Map, QueueMap
     from pylibbpf.named import Named
@@ -67,9 +68,11 @@ __all__ = [
     "Program",
     "QueueMap",
     "Record",
+    "Report",
     "RingBuffer",
     "RunResult",
     "VerifierError",
+    "doctor",
     "open_object",
     "query_cgroup",
 ]
@@ -93,9 +96,11 @@ _LATER = {
     "ProgType": "uapi.enums",
     "Program": "program",
     "QueueMap": "map",
+    "Report": "checkup",
     "RingBuffer": "ringbuf",
     "RunResult": "testrun",
     "query_cgroup": "cgroup",
+    "doctor": "checkup",
 }
 
 

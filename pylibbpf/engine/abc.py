@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
+from pylibbpf.ability import Ability, Library
 from pylibbpf.hook import Hook
 
 
@@ -280,7 +281,7 @@ class CgroupQuery(Protocol):
 
 
 class Engine(Protocol):
-    """Opens objects."""
+    """Opens objects, and tells what it can do."""
 
     @property
     def name(self) -> str: ...
@@ -304,3 +305,9 @@ class Engine(Protocol):
         """Open a map by its id, or by the path of its pin."""
 
     def query_cgroup(self, cgroup: str | int, attach_type: int, effective: bool) -> CgroupQuery: ...
+
+    def library(self) -> Library:
+        """What the engine stands on. Does not raise where that is missing."""
+
+    def abilities(self) -> tuple[Ability, ...]:
+        """What works here for this process, and why the rest does not. Changes nothing."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     _L = TypeVar("_L", bound=KernelLink)
 
+    from pylibbpf.ability import Ability, Library
     from pylibbpf.engine.kernel.cgroups import Query
     from pylibbpf.engine.kernel.openmap import OpenMap
     from pylibbpf.engine.kernel.records import Source
@@ -75,6 +76,16 @@ class KernelEngine:
             found = query(fd, attach_type, effective=effective, label=cgroup)
         found.names = program_names(found.ids)
         return found
+
+    def library(self) -> Library:
+        from pylibbpf.engine.kernel.library import describe
+
+        return describe()
+
+    def abilities(self) -> tuple[Ability, ...]:
+        from pylibbpf.engine.kernel.probe import abilities
+
+        return abilities()
 
 
 class KernelObject:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterator
+from itertools import islice
 
-__all__ = ["CAPABILITIES", "Host"]
+__all__ = ["BPF_SYSCALL", "CAPABILITIES", "Host"]
 
 # include/uapi/linux/capability.h: the name of each bit of CapEff.
 CAPABILITIES = (
@@ -21,7 +23,7 @@ CAPABILITIES = (
     *("WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE"),
 )
 
-_BPF_SYSCALL = {"x86_64": 321, "aarch64": 280}
+BPF_SYSCALL = {"x86_64": 321, "aarch64": 280}
 
 
 class Host:
@@ -33,8 +35,13 @@ class Host:
 
     def read(self, path: str) -> str | None:
         """The text of a file, or None where it is missing or may not be read."""
+        data = self.read_bytes(path)
+        return None if data is None else data.decode(errors="replace")
+
+    def read_bytes(self, path: str) -> bytes | None:
+        """The bytes of a file, or None where it is missing or may not be read."""
         try:
-            with open(self._path(path), errors="replace") as file:
+            with open(self._path(path), "rb") as file:
                 return file.read()
         except (OSError, ValueError):
             return None
@@ -61,6 +68,41 @@ class Host:
             return error.errno or errno.EIO
         return None
 
+    def listing(self, path: str) -> list[str]:
+        """The names in a folder; none where it cannot be listed."""
+        try:
+            return sorted(os.listdir(self._path(path)))
+        except OSError:
+            return []
+
+    def mode(self, path: str) -> int | None:
+        """The permissions of a file or folder."""
+        try:
+            return stat.S_IMODE(os.stat(self._path(path)).st_mode)
+        except OSError:
+            return None
+
+    def size(self, path: str) -> int | None:
+        """The size of a file that may be read."""
+        try:
+            with open(self._path(path), "rb") as file:
+                return os.fstat(file.fileno()).st_size
+        except OSError:
+            return None
+
+    def writable(self, path: str) -> bool:
+        """Whether this process may write to a file or folder."""
+        return os.access(self._path(path), os.W_OK, effective_ids=True)
+
+    def addresses_shown(self) -> bool | None:
+        """Whether the kernel tells this process where its functions are; None where unknown."""
+        try:
+            with open(self._path("proc/kallsyms"), "rb") as file:
+                # The first symbols of a kernel may truly be at zero (per-CPU variables).
+                return any(line.split()[0].strip(b"0") for line in islice(file, 2000))
+        except (OSError, IndexError):
+            return None
+
     def status(self, name: str) -> str | None:
         """A field of /proc/self/status."""
         for line in (self.read("proc/self/status") or "").splitlines():
@@ -77,9 +119,14 @@ class Host:
             return None
         return frozenset(name for bit, name in enumerate(CAPABILITIES) if bits >> bit & 1)
 
+    def release(self) -> str | None:
+        """The kernel's release: ``6.12.9-amd64``."""
+        found = (self.read("proc/sys/kernel/osrelease") or "").strip()
+        return found or (os.uname().release if self.root == "/" else None)
+
     def kernel(self) -> tuple[int, int] | None:
         """Major and minor version of the kernel."""
-        release = self.read("proc/sys/kernel/osrelease") or ""
+        release = self.release() or ""
         try:
             major, minor = release.split(".")[:2]
             return int(major), int("".join(_leading_digits(minor)))
@@ -128,7 +175,7 @@ def _leading_digits(text: str) -> Iterator[str]:
 def _bpf_answer() -> int | None:
     import ctypes
 
-    number = _BPF_SYSCALL.get(os.uname().machine)
+    number = BPF_SYSCALL.get(os.uname().machine)
     if number is None:
         return None
     libc = ctypes.CDLL(None, use_errno=True)

@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pylibbpf.ability import Library
+
 ENVIRONMENT = "PYLIBBPF_LIBBPF"
 SONAME = "libbpf.so.1"
 
@@ -48,6 +50,25 @@ def path() -> str:
     ffi, lib = load()
     found = lib.plb_library_path()
     return os.fsdecode(ffi.string(found)) if found else SONAME
+
+
+def describe() -> Library:
+    """What there is of extension and libbpf, and what is missing."""
+    from pylibbpf.ability import Library
+
+    try:
+        load()
+    except NotSupportedError as error:
+        return Library(_extension_built(), None, None, str(error))
+    return Library(True, path(), version(), "")
+
+
+def _extension_built() -> bool:
+    try:
+        import pylibbpf.engine.kernel._libbpf  # noqa: F401  # whether it can be
+    except ImportError:
+        return False
+    return True
 
 
 def _open() -> tuple[Any, Any]:

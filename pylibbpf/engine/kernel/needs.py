@@ -106,6 +106,7 @@ class Case:
     host: Host
     cgroup: tuple[int, int, int] | None = None  # descriptor, attach type, flags
     system_wide: bool = False  # a perf event that watches a CPU, not one process
+    before_verifier: bool = False  # a load that was refused before the verifier was called
 
     @property
     def program(self) -> str | None:

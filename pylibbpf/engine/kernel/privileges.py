@@ -20,8 +20,17 @@ from pylibbpf.engine.kernel.needs import NETLINK, Case, program_of, type_name
 from pylibbpf.engine.kernel.needs import needs as needed
 from pylibbpf.uapi.enums import MapType, ProgType
 
-__all__ = ["Diagnosis", "Finding", "Host", "Verdict", "explain_eperm"]
+__all__ = [
+    "Diagnosis",
+    "Finding",
+    "Host",
+    "Verdict",
+    "explain_eperm",
+    "in_initial_user_namespace",
+    "lockdown_mode",
+]
 
+_NO_TRACEFS = "raw_tp and tp_btf programs attach to the same tracepoints, without tracefs"
 _INIT_USER_NAMESPACE = "user:[4026531837]"  # PROC_USER_INIT_INO of include/linux/proc_ns.h
 
 
@@ -41,6 +50,7 @@ class Finding:
     verdict: Verdict
     text: str
     mend: str = ""
+    instead: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +92,24 @@ class Diagnosis:
                 return "; ".join(dict.fromkeys(mends))
         return None
 
+    @property
+    def instead(self) -> str | None:
+        """What needs no such privilege, and does the like."""
+        return "; ".join(each.instead for each in self.findings if each.instead) or None
+
     def text(self) -> str:
         """The cause and the mend on one line; without a cause, what was ruled out."""
+        parts = [self.reason()]
+        if self.mend:
+            parts.append(f"To mend it: {self.mend}" if self.cause else f"try: {self.mend}")
+        if self.instead:
+            parts.append(f"Instead: {self.instead}")
+        return ". ".join(parts)
+
+    def reason(self) -> str:
+        """The cause alone; without one, what is possible and what was ruled out."""
         if self.cause:
-            return f"{self.cause}. To mend it: {self.mend}" if self.mend else self.cause
+            return self.cause
         parts = ["no probe shows the cause"]
         if self.possible:
             parts.append(f"possible: {'; '.join(self.possible)}")
@@ -93,8 +117,6 @@ class Diagnosis:
             parts.append(f"ruled out: {'; '.join(self.ruled_out)}")
         if self.unknown:
             parts.append(f"not known: {'; '.join(self.unknown)}")
-        if self.mend:
-            parts.append(f"try: {self.mend}")
         return ". ".join(parts)
 
 
@@ -107,6 +129,7 @@ def explain_eperm(
     map_type: str | int | None = None,
     fd: int | None = None,
     system_wide: bool = False,
+    before_verifier: bool = False,
     errno: int = _errno.EPERM,
     host: Host | None = None,
     cgroup_hook: tuple[int, int, int] | None = None,
@@ -118,14 +141,24 @@ def explain_eperm(
     or its SEC() name (for a whole object the types of all its programs), or the map's type, tell
     which capabilities it needs; a map's descriptor shows whether the map is frozen or read-only;
     a cgroup's descriptor, with attach type and flags, which program is in the way there.
+    ``before_verifier``: a load that was refused before the verifier looked at the program.
     Other facts, which :func:`.hints.errno_hint` takes, do no harm here.
     """
     programs = [type_name(program_type, ProgType) or program_of(section)]
     programs += [type_name(each, ProgType) for each in program_types]
     known = tuple(dict.fromkeys(each for each in programs if each))
     words = frozenset(operation.lower().replace("_", " ").split())
-    kind = type_name(map_type, MapType)
-    case = Case(words, errno, known, kind, fd, host or Host(), cgroup_hook, system_wide)
+    case = Case(
+        words,
+        errno,
+        known,
+        type_name(map_type, MapType),
+        fd,
+        host or Host(),
+        cgroup=cgroup_hook,
+        system_wide=system_wide,
+        before_verifier=before_verifier,
+    )
     findings: list[Finding] = []
     for probe in _PROBES:
         try:
@@ -149,14 +182,11 @@ def _join(names: tuple[str, ...] | list[str]) -> str:
 
 
 def _user_namespace(case: Case) -> Finding | None:
-    where = case.host.link("proc/self/ns/user")
-    if where == _INIT_USER_NAMESPACE:
+    initial = in_initial_user_namespace(case.host)
+    if initial:
         return Finding(Verdict.CLEARED, "a user namespace")
-    text = case.host.read("proc/self/uid_map")
-    if where is None and text is None:
+    if initial is None:
         return Finding(Verdict.UNKNOWN, "whether this is a user namespace (/proc is missing)")
-    if where is None and (text or "").split() == ["0", "0", "4294967295"]:
-        return Finding(Verdict.CLEARED, "a user namespace")
     if not needed(case):
         return Finding(
             Verdict.POSSIBLE,
@@ -169,6 +199,15 @@ def _user_namespace(case: Case) -> Finding | None:
         "run it outside the user namespace (as real root, or in a privileged container); a BPF"
         " token (kernel 6.9, libbpf 1.5) is the only way inside",
     )
+
+
+def in_initial_user_namespace(host: Host) -> bool | None:
+    """Whether capabilities of this process count for BPF; None where /proc does not tell."""
+    where = host.link("proc/self/ns/user")
+    if where is not None:
+        return where == _INIT_USER_NAMESPACE
+    text = host.read("proc/self/uid_map")
+    return None if text is None else text.split() == ["0", "0", "4294967295"]
 
 
 def _capabilities(case: Case) -> Finding | None:
@@ -248,11 +287,58 @@ def _tracefs(case: Case) -> Finding | None:
             "tracefs (/sys/kernel/tracing) may not be read by this user",
             "sudo mount -o remount,mode=755 /sys/kernel/tracing (libbpf looks up tracepoints"
             " there), or grant CAP_DAC_READ_SEARCH",
+            _NO_TRACEFS if case.program == "tracepoint" else "",
         )
     return Finding(
         Verdict.POSSIBLE,
         "tracefs is not mounted at /sys/kernel/tracing",
         "sudo mount -t tracefs tracefs /sys/kernel/tracing",
+        _NO_TRACEFS if case.program == "tracepoint" else "",
+    )
+
+
+def _ids(case: Case) -> Finding | None:
+    if needed(case) != ("SYS_ADMIN",) or "SYS_ADMIN" in (case.host.capabilities() or ()):
+        return None  # _capabilities says what there is to say
+    return Finding(
+        Verdict.CAUSE,
+        "the process lacks CAP_SYS_ADMIN, without which the kernel gives nothing by its id",
+        _grant(case, ("SYS_ADMIN",)),
+        "open what was pinned by its path: that needs the right to read the file, no capability",
+    )
+
+
+def _addresses(case: Case) -> Finding | None:
+    # kernel/ksyms_common.c, kallsyms_show_value()
+    if "addresses" not in case.words:
+        return None
+    restrict = case.host.number("proc/sys/kernel/kptr_restrict")
+    paranoid = case.host.number("proc/sys/kernel/perf_event_paranoid")
+    names = "use symbols by name: what attaches by name needs no addresses"
+    if restrict is not None and restrict >= 2:
+        return Finding(
+            Verdict.CAUSE,
+            f"kernel.kptr_restrict is {restrict}: the kernel shows its addresses to nobody",
+            "sudo sysctl kernel.kptr_restrict=1",
+            names,
+        )
+    have = case.host.capabilities()
+    if have is None or "SYSLOG" in have:
+        return None
+    return Finding(
+        Verdict.CAUSE,
+        "the process lacks CAP_SYSLOG, without which the kernel shows zeros for its addresses"
+        f" (kernel.kptr_restrict is {restrict}, kernel.perf_event_paranoid is {paranoid})",
+        _grant(case, ("SYSLOG",)),
+        names,
+    )
+
+
+def _verifier(case: Case) -> Finding | None:
+    if not case.before_verifier:
+        return None
+    return Finding(
+        Verdict.CLEARED, "the verifier (loading is refused before it looks at the program)"
     )
 
 
@@ -365,7 +451,7 @@ def _locked_memory(host: Host) -> str | None:
 
 
 def _lockdown(case: Case) -> Finding | None:
-    mode = _bracketed(case.host.read("sys/kernel/security/lockdown"))
+    mode = lockdown_mode(case.host)
     source = ""
     if mode is None:
         mode, source = _lockdown_asked(case.host), " on the kernel's command line"
@@ -390,6 +476,11 @@ def _lockdown(case: Case) -> Finding | None:
         f"kernel lockdown is in confidentiality mode{source}, which forbids reading kernel memory",
         "boot with lockdown=integrity or without Secure Boot",
     )
+
+
+def lockdown_mode(host: Host) -> str | None:
+    """The mode of kernel lockdown; None where securityfs does not tell."""
+    return _bracketed(host.read("sys/kernel/security/lockdown"))
 
 
 def _bracketed(text: str | None) -> str | None:
@@ -453,6 +544,8 @@ def _security_modules(case: Case) -> Finding | None:
 
 _PROBES: tuple[Callable[[Case], Finding | None], ...] = (
     _user_namespace,
+    _addresses,
+    _ids,
     _capabilities,
     _tracefs,
     _bpffs,
@@ -460,6 +553,7 @@ _PROBES: tuple[Callable[[Case], Finding | None], ...] = (
     _cgroup_policy,
     _perf_memory,
     _memlock,
+    _verifier,
     _lockdown,
     _syscall_filter,
     _security_modules,

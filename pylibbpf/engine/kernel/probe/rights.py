@@ -1,0 +1,74 @@
+"""Rights beside loading and attaching: objects by id, kernel addresses, pins."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pylibbpf.ability import Ability, Probe
+from pylibbpf.engine.kernel.probe.reasons import Asker
+
+__all__ = ["RIGHTS", "right"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Right:
+    name: str
+    ask: Callable[[Asker, Ability], Ability]
+
+
+def right(asker: Asker, each: _Right) -> Ability:
+    """Whether this process has this right."""
+    return each.ask(asker, Ability("right", each.name, None))
+
+
+def _ids(asker: Asker, about: Ability) -> Ability:
+    number = asker.kernel.ids()
+    probe = Probe("BPF_PROG_GET_NEXT_ID", number)
+    if number in (0, errno.ENOENT):
+        return asker.yes(about, probe)
+    return asker.no(about, probe, "list ids")
+
+
+def _addresses(asker: Asker, about: Ability) -> Ability:
+    shown = asker.host.addresses_shown()
+    if shown is None:
+        return asker.unknown(
+            about, "/proc/kallsyms cannot be read", Probe("read(/proc/kallsyms)", errno.ENOENT)
+        )
+    if shown:
+        return asker.yes(about, Probe("read(/proc/kallsyms)"))
+    # The kernel shows zeros where it means EPERM (kallsyms_show_value in kernel/ksyms_common.c).
+    return asker.no(about, Probe("read(/proc/kallsyms), all zero", errno.EPERM), "read addresses")
+
+
+def _pins(asker: Asker, about: Ability) -> Ability:
+    place = asker.host.mounted("bpf")
+    probe = Probe("read(/proc/self/mounts)", 0 if place else errno.ENOENT)
+    if place is None:
+        if asker.host.read("proc/self/mounts") is None:
+            return asker.unknown(about, "whether a BPF file system is mounted", probe)
+        return asker.no(
+            about,
+            probe,
+            "pin",
+            reason="no BPF file system is mounted, and only there can something be pinned",
+            mend="sudo mount -t bpf bpffs /sys/fs/bpf",
+        )
+    if asker.host.writable(place.lstrip("/")):
+        return asker.yes(about, Probe(f"access({place}, W_OK)"))
+    return asker.no(
+        about,
+        Probe(f"access({place}, W_OK)", errno.EACCES),
+        "pin",
+        reason=f"{place} may not be written by this user",
+        mend=f"sudo mkdir {place}/NAME && sudo chown USER {place}/NAME, and pin there",
+    )
+
+
+RIGHTS = (
+    _Right("programs, maps and links by id", _ids),
+    _Right("addresses of kernel symbols", _addresses),
+    _Right("pinning", _pins),
+)
