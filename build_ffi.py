@@ -30,6 +30,7 @@ SHIM_PARTS = (
     "perf",
     "scalars",
     "streams",
+    "perfbuf",
 )
 
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
@@ -56,6 +57,7 @@ _INCLUDES = """
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from pylibbpf.link import Link
     from pylibbpf.map import ArrayMap, BloomFilter, HashMap, Map, QueueMap
     from pylibbpf.named import Named
-    from pylibbpf.perfbuf import PerfBuffer
+    from pylibbpf.perfbuf import CpuRecord, PerfBuffer
     from pylibbpf.program import Program
+    from pylibbpf.recorder import FlightRecorder, Recorded
     from pylibbpf.ringbuf import RingBuffer
     from pylibbpf.testrun import RunResult
     from pylibbpf.uapi.enums import AttachType, MapType, ProgType
@@ -52,9 +53,11 @@ __all__ = [
     "CgroupProgram",
     "CgroupPrograms",
     "ClosedError",
+    "CpuRecord",
     "ElfError",
     "Enumeration",
     "Error",
+    "FlightRecorder",
     "Globals",
     "HashMap",
     "Link",
@@ -68,6 +71,7 @@ __all__ = [
     "Program",
     "QueueMap",
     "Record",
+    "Recorded",
     "Report",
     "RingBuffer",
     "RunResult",
@@ -88,6 +92,8 @@ _LATER = {
     "BloomFilter": "map",
     "CgroupProgram": "cgroup",
     "CgroupPrograms": "cgroup",
+    "CpuRecord": "perfbuf",
+    "FlightRecorder": "recorder",
     "HashMap": "map",
     "Link": "link",
     "Map": "map",
@@ -97,6 +103,7 @@ _LATER = {
     "Program": "program",
     "QueueMap": "map",
     "Report": "checkup",
+    "Recorded": "recorder",
     "RingBuffer": "ringbuf",
     "RunResult": "testrun",
     "query_cgroup": "cgroup",

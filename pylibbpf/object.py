@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pylibbpf.link import Link
     from pylibbpf.map import Map
     from pylibbpf.program import Program
-    from pylibbpf.stream import RecordStream
+    from pylibbpf.streams import Stream
     from pylibbpf.variables import Globals
 
     _O = TypeVar("_O", bound="Object", default="Object")
@@ -150,7 +150,7 @@ class Object(Streams):
     def __init__(self, data: bytes, name: str, engine: Engine, **options: str | None) -> None:
         self._data = data
         self._links: dict[int, Link] = {}
-        self._streams: dict[str, RecordStream] = {}
+        self._streams: dict[str, Stream] = {}
         self._asked: dict[str, tuple[Any, ...]] = {}
         self._globals: Globals | None = None
         self._lock = RLock()

@@ -15,13 +15,13 @@ from pylibbpf.handle import Handle, Of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
     from pylibbpf.engine.abc import RecordSource
     from pylibbpf.events import RecordType
     from pylibbpf.handle import T
-    from pylibbpf.object import Object
+    from pylibbpf.streams import Streams
 
 # A record that a program has reserved and not yet submitted makes the ring poll readable with
 # nothing to take. It is looked at again after this many seconds.
@@ -62,7 +62,7 @@ class RecordStream(Of["T"], Handle):
 
     def __init__(
         self,
-        owner: Object,
+        owner: Streams,
         name: str,
         source: RecordSource,
         record_type: RecordType,
@@ -72,7 +72,7 @@ class RecordStream(Of["T"], Handle):
         self._source = source
         # The number of the last batch that was taken, and what of it was not read yet: one
         # value, so that taking it is one assignment, which no signal handler can cut in two.
-        self._batch: tuple[int, deque[bytes]] = (0, deque())
+        self._batch: tuple[int, deque[Any]] = (0, deque())
         self._reading = threading.RLock()
         self._waking = threading.RLock()  # of whoever writes to or closes the eventfd
         self._inside = 0  # how many calls of the thread that holds the lock are reading
@@ -87,7 +87,7 @@ class RecordStream(Of["T"], Handle):
         """Which type the records are decoded as, and by which rule that was found."""
         codec = record_type.codec
         decode: Any = bytes if codec is None else codec.decode
-        self.decode: Callable[[bytes], T] = decode
+        self.decode: Callable[[Any], T] = decode
         """From the bytes of one record to its value."""
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poll = select.poll()
@@ -117,13 +117,15 @@ class RecordStream(Of["T"], Handle):
             ClosedError: the stream was closed before.
             ValueError: the record is shorter than its type.
         """
-        data = self.read_bytes(timeout)
+        self._check()
+        data = self._next(seconds(timeout))
         return None if data is None else self.decode(data)
 
     def read_bytes(self, timeout: float | None = None) -> bytes | None:
         """The next record as bytes; otherwise like :meth:`read`."""
         self._check()
-        return self._next(seconds(timeout))
+        data: bytes | None = self._next(seconds(timeout))
+        return data
 
     def consume(self) -> list[T]:
         """All records that are there now, without waiting.
@@ -131,7 +133,7 @@ class RecordStream(Of["T"], Handle):
         If one cannot be decoded, those before it are kept for the next call.
         """
         self._check()
-        data: list[bytes] = []
+        data: list[Any] = []
         records: list[T] = []
         try:
             while (record := self._next(0)) is not None:
@@ -150,7 +152,8 @@ class RecordStream(Of["T"], Handle):
         Returns how many records were handed over. What the callback raises ends the call and
         is raised here; the records behind that one come with the next call.
         """
-        data = self.read_bytes(timeout)
+        self._check()
+        data = self._next(seconds(timeout))
         count = 0
         while data is not None:
             count += 1
@@ -167,8 +170,8 @@ class RecordStream(Of["T"], Handle):
         """
         return None
 
-    def _next(self, timeout: float | None) -> bytes | None:
-        """The bytes of one record, or None: timed out, or closed meanwhile."""
+    def _next(self, timeout: float | None) -> Any:
+        """One record as it is kept (:meth:`_split`), or None: timed out, or closed meanwhile."""
         data = self._taken()
         if data is not None:
             return data
@@ -198,7 +201,7 @@ class RecordStream(Of["T"], Handle):
                 self._finish()
             lock.release()
 
-    def _taken(self) -> bytes | None:
+    def _taken(self) -> Any:
         """The next record of the batch that was taken last."""
         try:
             return self._batch[1].popleft()
@@ -216,13 +219,13 @@ class RecordStream(Of["T"], Handle):
         if not spans:
             return False
         if number != self._batch[0]:
-            starts, lengths = spans[::2], spans[1::2]
-            self._batch = (
-                number,
-                deque(data[at : at + length] for at, length in zip(starts, lengths, strict=True)),
-            )
+            self._batch = (number, deque(self._split(data, spans)))
         self._source.taken()
         return True
+
+    def _split(self, data: bytes, spans: Sequence[int]) -> Iterable[Any]:
+        """The records of a batch, each as it is kept until it is decoded."""
+        return [data[at : at + length] for at, length in zip(spans[::2], spans[1::2], strict=True)]
 
     def _wait(self, wait: float | None) -> None:
         # poll(2) counts in milliseconds; a wait of a part of one must not spin.

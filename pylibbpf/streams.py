@@ -10,16 +10,24 @@ from pylibbpf.handle import Handle
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
-    from typing import Any
+    from typing import Any, Protocol
 
     from pylibbpf.btf.parse import Btf
-    from pylibbpf.engine.abc import MapHandle, ObjectHandle, ProgramHandle, RecordSource
+    from pylibbpf.engine.abc import MapHandle, ObjectHandle, ProgramHandle
     from pylibbpf.events import RecordType
     from pylibbpf.isa.calls import OutputCall
     from pylibbpf.map import Map
     from pylibbpf.perfbuf import PerfBuffer
+    from pylibbpf.recorder import FlightRecorder
     from pylibbpf.ringbuf import RingBuffer
-    from pylibbpf.stream import RecordStream
+
+    class Stream(Protocol):
+        """What is open on a map."""
+
+        @property
+        def closed(self) -> bool: ...
+        def close(self) -> None: ...
+
 
 # Pages of each CPU's part of a perf buffer, unless the caller says otherwise: 256 KiB.
 _PERF_PAGES = 64
@@ -32,7 +40,7 @@ class Streams(Handle):
     _data: bytes
     _handle: ObjectHandle
     _lock: Any
-    _streams: dict[str, RecordStream]
+    _streams: dict[str, Stream]
     _asked: dict[str, tuple[Any, ...]]
 
     if TYPE_CHECKING:
@@ -68,8 +76,13 @@ class Streams(Handle):
         from pylibbpf.uapi.enums import MapType
 
         handle = self._need_stream(name, MapType.RINGBUF, "ring buffer", raw)
-        asked = (type, tuple(raw), timeout)
-        stream = self._stream(RingBuffer, name, asked, handle.open_ring)
+        stream = self._stream(
+            name,
+            (RingBuffer, type, tuple(raw), timeout),
+            lambda: self.record_type(name, type, raw=raw),
+            handle.open_ring,
+            lambda source, found: RingBuffer(self, name, source, found, timeout),
+        )
         assert isinstance(stream, RingBuffer)
         return stream
 
@@ -81,24 +94,71 @@ class Streams(Handle):
         raw: Collection[str] = (),
         timeout: float | None = None,
         pages: int = _PERF_PAGES,
+        cpus: Collection[int] | None = None,
+        wakeup_events: int = 1,
+        wakeup_watermark: int | None = None,
+        with_cpu: bool = False,
     ) -> PerfBuffer:
         """The records of a perf event array, decoded; see :class:`PerfBuffer`.
 
-        ``pages`` is the room for each CPU, in memory pages, a power of two. The rest is as for
-        :meth:`ringbuf`.
+        ``pages`` is the room for each CPU, in memory pages, a power of two. ``cpus`` are the
+        CPUs to read (all that are online): a program that runs on another finds its output
+        refused. A waiting reader is woken when ``wakeup_events`` records have come on a CPU, or
+        ``wakeup_watermark`` bytes if that is given, and when the buffer is half full; a read's
+        timeout gives what is there. ``with_cpu`` gives each record in a pair with its CPU.
+        The rest is as for :meth:`ringbuf`. Privileges: CAP_PERFMON.
         """
         from pylibbpf.perfbuf import PerfBuffer
         from pylibbpf.uapi.enums import MapType
 
-        if operator.index(pages) < 1 or pages & (pages - 1) or pages > _MOST_PAGES:
-            raise ValueError(
-                f"the pages of a perf buffer are a power of two from 1 to {_MOST_PAGES}, "
-                f"not {pages}"
-            )
+        chosen = _checked_room(pages, cpus)
+        for what, number in (
+            ("wakeup_events", wakeup_events),
+            ("wakeup_watermark", 1 if wakeup_watermark is None else wakeup_watermark),
+        ):
+            if not 1 <= operator.index(number) < 1 << 32:
+                raise ValueError(f"{what} is 1 or more, and of 32 bits, not {number}")
+        if wakeup_watermark is not None and wakeup_events != 1:
+            raise ValueError("a reader is woken by wakeup_events or wakeup_watermark, not both")
         handle = self._need_stream(name, MapType.PERF_EVENT_ARRAY, "perf buffer", raw)
-        asked = (type, tuple(raw), timeout, pages)
-        stream = self._stream(PerfBuffer, name, asked, lambda: handle.open_perf(pages))
+        options = (timeout, pages, chosen, wakeup_events, wakeup_watermark, bool(with_cpu))
+        stream = self._stream(
+            name,
+            (PerfBuffer, type, tuple(raw), *options),
+            lambda: self.record_type(name, type, raw=raw),
+            lambda: handle.open_perf(pages, chosen, wakeup_events, wakeup_watermark),
+            lambda source, found: PerfBuffer(self, name, source, found, timeout, bool(with_cpu)),
+        )
         assert isinstance(stream, PerfBuffer)
+        return stream
+
+    def flight_recorder(
+        self,
+        name: str,
+        type: str | None = None,
+        *,
+        raw: Collection[str] = (),
+        pages: int = _PERF_PAGES,
+        cpus: Collection[int] | None = None,
+    ) -> FlightRecorder:
+        """The newest records of a perf event array, to be looked at when something happened.
+
+        New records overwrite the oldest; see :class:`FlightRecorder`. The arguments are those of
+        :meth:`perfbuf`.
+        """
+        from pylibbpf.recorder import FlightRecorder
+        from pylibbpf.uapi.enums import MapType
+
+        chosen = _checked_room(pages, cpus)
+        handle = self._need_stream(name, MapType.PERF_EVENT_ARRAY, "flight recorder", raw)
+        stream = self._stream(
+            name,
+            (FlightRecorder, type, tuple(raw), pages, chosen),
+            lambda: self.record_type(name, type, raw=raw),
+            lambda: handle.open_recorder(pages, chosen),
+            lambda source, found: FlightRecorder(self, name, source, found),
+        )
+        assert isinstance(stream, FlightRecorder)
         return stream
 
     def record_type(
@@ -137,11 +197,13 @@ class Streams(Handle):
 
     def _stream(
         self,
-        kind: Callable[..., RecordStream],
         name: str,
         asked: tuple[Any, ...],
-        open_source: Callable[[], RecordSource],
-    ) -> RecordStream:
+        found: Callable[[], RecordType],
+        open_source: Callable[[], Any],
+        make: Callable[[Any, RecordType], Stream],
+    ) -> Stream:
+        """The open stream of a map, if it was asked for with the same arguments, or a new one."""
         with self._lock:
             known = self._streams.get(name)
             if known is not None and not known.closed:
@@ -150,15 +212,15 @@ class Streams(Handle):
                 raise ValueError(
                     f"{name!r} is being read already, with other arguments: close that reader first"
                 )
-            found = self.record_type(name, asked[0], raw=asked[1])
+            record_type = found()
             source = open_source()
             try:
-                stream = kind(self, name, source, found, asked[2])
+                stream = make(source, record_type)
+                self._asked[name] = asked
+                self._streams[name] = stream
             except BaseException:
                 source.close()
                 raise
-            self._asked[name] = asked
-            self._streams[name] = stream
             return stream
 
     def _output_calls(self) -> Iterator[OutputCall]:
@@ -178,6 +240,20 @@ class Streams(Handle):
                 if insn.code == 0x18 and insn.src == 1 and insn.imm in by_fd
             }
             yield from output_calls(insns, references)
+
+
+def _checked_room(pages: int, cpus: Collection[int] | None) -> tuple[int, ...] | None:
+    """The CPUs, each once and in order."""
+    if operator.index(pages) < 1 or pages & (pages - 1) or pages > _MOST_PAGES:
+        raise ValueError(
+            f"the pages of a perf buffer are a power of two from 1 to {_MOST_PAGES}, not {pages}"
+        )
+    if cpus is None:
+        return None
+    chosen = tuple(sorted({operator.index(cpu) for cpu in cpus}))
+    if not chosen or chosen[0] < 0 or chosen[-1] >= 1 << 31:
+        raise ValueError(f"cpus are the numbers of CPUs, one at least, not {list(cpus)}")
+    return chosen
 
 
 def _has_fd(handle: MapHandle | ProgramHandle) -> bool:

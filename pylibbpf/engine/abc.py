@@ -10,7 +10,7 @@ A handle that was closed, or that a forked child inherited, raises
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from pylibbpf.ability import Ability, Library
@@ -81,10 +81,6 @@ class RecordSource(Protocol):
     def fileno(self) -> int:
         """A descriptor that polls readable when there are records."""
 
-    @property
-    def lost(self) -> int:
-        """How many records were lost since it was opened, as far as the kernel says."""
-
     def drain(self) -> tuple[int, bytes, Sequence[int]]:
         """Give a batch of the records that are there, without waiting.
 
@@ -139,6 +135,41 @@ class InnerMap(Protocol):
 
     def set(self, field: str, value: int) -> None: ...
     def set_template(self, fd: int) -> None: ...
+
+
+class PerfSource(RecordSource, Protocol):
+    """A perf buffer: a buffer for each CPU."""
+
+    @property
+    def cpus(self) -> Sequence[int]: ...
+
+    def origins(self) -> Sequence[int]:
+        """The CPU of each record of the batch that was given and not yet taken."""
+
+    def lost(self) -> Mapping[int, int]:
+        """Records lost since it was opened, by CPU, as far as the kernel has said."""
+
+
+class RecorderHandle(Protocol):
+    """A perf buffer in which new records overwrite the oldest."""
+
+    @property
+    def cpus(self) -> Sequence[int]: ...
+    @property
+    def exact(self) -> bool:
+        """Whether the kernel counts losses, and not only tells of them in between."""
+
+    def pause(self, pause: bool) -> None:
+        """Stop (or go on) writing to it: records are lost, and counted, meanwhile."""
+
+    def snapshot(self, resume: bool) -> list[tuple[int, bytes]]:
+        """For each CPU, its memory as the kernel wrote it, from the newest record on.
+
+        Writing stops for the time of the copy, and goes on after it if ``resume``.
+        """
+
+    def lost(self) -> Mapping[int, int]: ...
+    def close(self) -> None: ...
 
 
 class MapHandle(Protocol):
@@ -231,7 +262,16 @@ class MapHandle(Protocol):
     def write(self, offset: int, data: bytes) -> None: ...
     def attach_struct_ops(self) -> LinkHandle: ...
     def open_ring(self) -> RecordSource: ...
-    def open_perf(self, pages: int) -> RecordSource: ...
+    def open_perf(
+        self,
+        pages: int,
+        cpus: Sequence[int] | None,
+        wakeup_events: int,
+        wakeup_watermark: int | None,
+    ) -> PerfSource:
+        """Read the CPUs given, or all that are online."""
+
+    def open_recorder(self, pages: int, cpus: Sequence[int] | None) -> RecorderHandle: ...
 
 
 class OpenMapHandle(MapHandle, Protocol):

@@ -14,13 +14,15 @@ from pylibbpf.uapi.flags import BPF_F_MMAPABLE, BPF_F_NUMA_NODE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from pylibbpf.engine.kernel.engine import KernelObject
     from pylibbpf.engine.kernel.inner import InnerMap
     from pylibbpf.engine.kernel.links import KernelLink
     from pylibbpf.engine.kernel.openmap import OpenMap
-    from pylibbpf.engine.kernel.records import KernelPerf, KernelRing
+    from pylibbpf.engine.kernel.perfbuf import KernelPerf, KernelRecorder
+    from pylibbpf.engine.kernel.records import KernelRing
 
 _ZERO = bytes(4)
 
@@ -275,12 +277,25 @@ class KernelMap(Part, MapEntries):  # type: ignore[misc]  # both have what C nee
             self._need_unread("ring buffer")
             return KernelRing(owner, self.name, self.fd, self.max_entries)
 
-    def open_perf(self, pages: int) -> KernelPerf:
-        from pylibbpf.engine.kernel.records import KernelPerf
+    def open_perf(
+        self,
+        pages: int,
+        cpus: Sequence[int] | None,
+        wakeup_events: int,
+        wakeup_watermark: int | None,
+    ) -> KernelPerf:
+        from pylibbpf.engine.kernel.perfbuf import KernelPerf
 
-        with self._owner as owner:
+        with self._owner:
             self._need_unread("perf buffer")
-            return KernelPerf(owner, self.name, self.fd, pages)
+            return KernelPerf(self, pages, cpus, wakeup_events, wakeup_watermark)
+
+    def open_recorder(self, pages: int, cpus: Sequence[int] | None) -> KernelRecorder:
+        from pylibbpf.engine.kernel.perfbuf import KernelRecorder
+
+        with self._owner:
+            self._need_unread("flight recorder")
+            return KernelRecorder(self, pages, cpus)
 
     def _need_unread(self, what: str) -> None:
         if self._owner.reads(self.name):

@@ -30,7 +30,6 @@ SINCE: dict[tuple[str, str], tuple[int, int]] = {
     ("bpf_xdp_query_opts", "xdp_zc_max_segs"): (1, 3),
     ("bpf_tc_hook", "handle"): (1, 6),
     ("bpf_tc_hook", "qdisc"): (1, 6),
-    ("perf_buffer_opts", "sample_period"): (1, 2),
     ("bpf_map_create_opts", "value_type_btf_obj_fd"): (1, 4),
     ("bpf_map_create_opts", "token_fd"): (1, 4),
     ("bpf_map_create_opts", "excl_prog_hash"): (1, 7),

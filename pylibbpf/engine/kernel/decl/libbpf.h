@@ -58,15 +58,6 @@ struct bpf_link *bpf_map__attach_struct_ops(const struct bpf_map *map);
 int bpf_link__fd(const struct bpf_link *link);
 int bpf_link__destroy(struct bpf_link *link);
 
-struct perf_buffer *perf_buffer__new(int map_fd, size_t page_cnt, perf_buffer_sample_fn sample_cb,
-				     perf_buffer_lost_fn lost_cb, void *ctx,
-				     const struct perf_buffer_opts *opts);
-void perf_buffer__free(struct perf_buffer *pb);
-int perf_buffer__epoll_fd(const struct perf_buffer *pb);
-int perf_buffer__consume(struct perf_buffer *pb);
-size_t perf_buffer__buffer_cnt(const struct perf_buffer *pb);
-int perf_buffer__buffer_fd(const struct perf_buffer *pb, size_t buf_idx);
-
 int libbpf_num_possible_cpus(void);
 
 int bpf_program__pin(struct bpf_program *prog, const char *path);
@@ -131,24 +122,11 @@ int bpf_tc_hook_destroy(struct bpf_tc_hook *hook);
 int bpf_tc_attach(const struct bpf_tc_hook *hook, struct bpf_tc_opts *opts);
 int bpf_tc_detach(const struct bpf_tc_hook *hook, const struct bpf_tc_opts *opts);
 int bpf_tc_query(const struct bpf_tc_hook *hook, struct bpf_tc_opts *opts);
-struct perf_buffer *perf_buffer__new_raw(int map_fd, size_t page_cnt,
-		struct perf_event_attr *attr, perf_buffer_event_fn event_cb, void *ctx,
-		const struct perf_buffer_raw_opts *opts);
-int perf_buffer__consume_buffer(struct perf_buffer *pb, size_t buf_idx);
-int perf_buffer__buffer(struct perf_buffer *pb, int buf_idx, void **buf, size_t *buf_size);
 int libbpf_probe_bpf_prog_type(enum bpf_prog_type prog_type, const void *opts);
 int libbpf_probe_bpf_map_type(enum bpf_map_type map_type, const void *opts);
 int libbpf_probe_bpf_helper(enum bpf_prog_type prog_type, enum bpf_func_id helper_id,
 		const void *opts);
 int libbpf_find_vmlinux_btf_id(const char *name, enum bpf_attach_type attach_type);
-
-/* libbpf 1.1 */
-struct user_ring_buffer *user_ring_buffer__new(int map_fd,
-		const struct user_ring_buffer_opts *opts);
-void *user_ring_buffer__reserve(struct user_ring_buffer *rb, __u32 size);
-void user_ring_buffer__submit(struct user_ring_buffer *rb, void *sample);
-void user_ring_buffer__discard(struct user_ring_buffer *rb, void *sample);
-void user_ring_buffer__free(struct user_ring_buffer *rb);
 
 /* libbpf 1.2 */
 int bpf_link__update_map(struct bpf_link *link, const struct bpf_map *map);

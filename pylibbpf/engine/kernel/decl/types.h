@@ -15,10 +15,6 @@ struct bpf_program;
 struct bpf_map;
 struct bpf_link;
 struct btf;
-struct perf_buffer;
-struct perf_event_attr;
-struct perf_event_header;
-struct user_ring_buffer;
 
 enum bpf_prog_type { BPF_PROG_TYPE_UNSPEC = 0 };
 enum bpf_attach_type { BPF_CGROUP_INET_INGRESS = 0 };
@@ -38,12 +34,6 @@ enum bpf_tc_attach_point {
 	BPF_TC_INGRESS = 1,
 	BPF_TC_EGRESS = 2,
 	BPF_TC_CUSTOM = 4,
-};
-
-enum bpf_perf_event_ret {
-	LIBBPF_PERF_EVENT_DONE = 0,
-	LIBBPF_PERF_EVENT_ERROR = -1,
-	LIBBPF_PERF_EVENT_CONT = -2,
 };
 
 /* include/uapi/linux/bpf.h */
@@ -235,22 +225,6 @@ struct bpf_tc_opts {
 	__u32 prog_id;
 	__u32 handle;
 	__u32 priority;
-};
-
-struct user_ring_buffer_opts {
-	size_t sz;
-};
-
-struct perf_buffer_opts {
-	size_t sz;
-	__u32 sample_period;
-};
-
-struct perf_buffer_raw_opts {
-	size_t sz;
-	int cpu_cnt;
-	int *cpus;
-	int *map_keys;
 };
 
 struct bpf_map_create_opts {
@@ -447,8 +421,3 @@ struct bpf_test_run_opts {
 	__u32 cpu;
 	__u32 batch_size;
 };
-
-typedef void (*perf_buffer_sample_fn)(void *ctx, int cpu, void *data, __u32 size);
-typedef void (*perf_buffer_lost_fn)(void *ctx, int cpu, __u64 cnt);
-typedef enum bpf_perf_event_ret (*perf_buffer_event_fn)(void *ctx, int cpu,
-							 struct perf_event_header *event);

@@ -1,4 +1,4 @@
-/* Streams of records: ring and perf buffers.  Declared, with their rules, in decl/shim/streams.h. */
+/* Streams of records: batches, and ring buffers.  Declared, with their rules, in decl/shim/streams.h. */
 
 /* ---- batches of records ------------------------------------------------------------------ */
 
@@ -150,88 +150,4 @@ void plb_ring_abandon(struct plb_ring *ring)
 {
 	if (!__atomic_exchange_n(&ring->closed, 1, __ATOMIC_SEQ_CST))
 		plb_ring_unmap(ring);
-}
-
-/* ---- perf buffer ------------------------------------------------------------------------- */
-
-static void plb_perf_sample(void *context, int cpu, void *data, __u32 size)
-{
-	struct plb_batch *batch = ((struct plb_perf *)context)->batch;
-	size_t whole = ((size_t)size + 7) & ~(size_t)7;
-	size_t need = batch->used + whole;
-	size_t max = batch->count < batch->max ? batch->max : batch->max * 2;
-
-	(void)cpu;
-	/* Offsets are 32 bits wide. */
-	if (need > UINT32_MAX ||
-	    !plb_batch_grow(batch, need > batch->size ? need * 2 : batch->size, max)) {
-		batch->lost++;
-		return;
-	}
-	plb_batch_add(batch, data, size);
-}
-
-static void plb_perf_lost(void *context, int cpu, __u64 count)
-{
-	(void)cpu;
-	((struct plb_perf *)context)->batch->lost += count;
-}
-
-/* `perf` says closed until it is open. */
-int plb_perf_open(struct plb_perf *perf, int map_fd, size_t pages)
-{
-	perf->buffer = perf_buffer__new(map_fd, pages, plb_perf_sample, plb_perf_lost, perf, NULL);
-	if (!perf->buffer)
-		return -errno;
-	__atomic_store_n(&perf->closed, 0, __ATOMIC_SEQ_CST);
-	return 0;
-}
-
-int plb_perf_fd(struct plb_perf *perf)
-{
-	return perf_buffer__epoll_fd(perf->buffer);
-}
-
-int plb_perf_drain(struct plb_perf *perf, struct plb_batch *batch)
-{
-	int rc;
-
-	if (batch->count)
-		return 0;
-	if (!plb_enter(&perf->users, &perf->closed))
-		return -EBADF;
-	batch->used = 0;
-	perf->batch = batch;
-	rc = perf_buffer__consume(perf->buffer);
-	perf->batch = NULL;
-	if (batch->count)
-		batch->number++;
-	plb_leave(&perf->users);
-	return rc < 0 ? rc : 0;
-}
-
-void plb_perf_close(struct plb_perf *perf)
-{
-	if (plb_shut(&perf->users, &perf->closed)) {
-		perf_buffer__free(perf->buffer);
-		perf->buffer = NULL;
-	}
-}
-
-/* In a forked child.  perf_buffer__free would also disable the events and clear the map's slots,
- * which are the parent's; its descriptors are closed, its memory is left to the process's end. */
-void plb_perf_abandon(struct plb_perf *perf)
-{
-	size_t i, count;
-
-	if (__atomic_exchange_n(&perf->closed, 1, __ATOMIC_SEQ_CST))
-		return;
-	count = perf_buffer__buffer_cnt(perf->buffer);
-	for (i = 0; i < count; i++) {
-		int fd = perf_buffer__buffer_fd(perf->buffer, i);
-
-		if (fd >= 0)
-			close(fd);
-	}
-	close(perf_buffer__epoll_fd(perf->buffer));
 }

@@ -6,7 +6,6 @@ struct plb_batch {
 	uint32_t *spans; /* offset and length of each record, in turn */
 	size_t max;      /* records that fit */
 	size_t count;    /* records filled */
-	uint64_t lost;   /* perf buffer: records lost since it was opened */
 	uint64_t number; /* of this batch: counts up */
 };
 int plb_batch_open(struct plb_batch *batch, size_t size, size_t max);
@@ -29,16 +28,3 @@ int plb_ring_open(struct plb_ring *ring, int map_fd, uint32_t max_entries);
 int plb_ring_drain(struct plb_ring *ring, struct plb_batch *batch);
 void plb_ring_close(struct plb_ring *ring);
 void plb_ring_abandon(struct plb_ring *ring);
-
-/* A perf buffer: libbpf's, with the records collected in C.  Drained like a ring. */
-struct plb_perf {
-	int users;
-	int closed;
-	struct perf_buffer *buffer;
-	struct plb_batch *batch; /* of the drain under way */
-};
-int plb_perf_open(struct plb_perf *perf, int map_fd, size_t pages);
-int plb_perf_fd(struct plb_perf *perf);
-int plb_perf_drain(struct plb_perf *perf, struct plb_batch *batch);
-void plb_perf_close(struct plb_perf *perf);
-void plb_perf_abandon(struct plb_perf *perf);
