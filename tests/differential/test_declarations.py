@@ -162,20 +162,6 @@ def test_prototypes_agree(suite: debian.Headers) -> None:
     assert complaints(without_const, suite, includes="") == ""
 
 
-def test_callback_types_agree(suite: debian.Headers) -> None:
-    text = header_text(suite)
-    ours = re.findall(r"typedef [^;]*\(\*(\w+)\)[^;]*;", build_ffi.declarations("types.h"))
-    assert ours
-    declarations = re.findall(
-        r"typedef [^;]*\(\*\w+\)[^;]*;", build_ffi.declarations("types.h"), re.DOTALL
-    )
-    known = [
-        d for name, d in zip(ours, declarations, strict=True) if re.search(rf"\b{name}\b", text)
-    ]
-    assert known
-    assert complaints("\n".join(known), suite) == ""
-
-
 def test_versions_are_those_of_the_symbols(suite: debian.Headers) -> None:
     """libbpf's own symbol table tells which version brought each function."""
     symbols = symbol_versions(suite)

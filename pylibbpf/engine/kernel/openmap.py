@@ -192,7 +192,13 @@ class OpenMap(MapEntries):
     def open_ring(self) -> NoReturn:
         raise self._of_no_object("stream of records")
 
-    def open_perf(self, pages: int) -> NoReturn:
+    def open_perf(self, *arguments: Any) -> NoReturn:
+        raise self._of_no_object("stream of records")
+
+    def open_recorder(self, *arguments: Any) -> NoReturn:
+        raise self._of_no_object("stream of records")
+
+    def open_user_ring(self) -> NoReturn:
         raise self._of_no_object("stream of records")
 
     def read(self, offset: int, size: int) -> bytes:
