@@ -35,8 +35,17 @@ if TYPE_CHECKING:
     from pylibbpf.program import Program
     from pylibbpf.recorder import FlightRecorder, Recorded
     from pylibbpf.ringbuf import RingBuffer
+    from pylibbpf.standing import (
+        links,
+        maps,
+        open_link,
+        open_map,
+        open_program,
+        programs,
+        run_stats,
+    )
     from pylibbpf.testrun import RunResult
-    from pylibbpf.uapi.enums import AttachType, MapType, ProgType
+    from pylibbpf.uapi.enums import AttachType, LinkType, MapType, ProgType
     from pylibbpf.variables import Globals
 
 __version__ = "0.1.0"
@@ -61,6 +70,7 @@ __all__ = [
     "Globals",
     "HashMap",
     "Link",
+    "LinkType",
     "Map",
     "MapType",
     "Named",
@@ -77,8 +87,15 @@ __all__ = [
     "RunResult",
     "VerifierError",
     "doctor",
+    "links",
+    "maps",
+    "open_link",
+    "open_map",
     "open_object",
+    "open_program",
+    "programs",
     "query_cgroup",
+    "run_stats",
 ]
 
 # Imported when first asked for: a service that loads an object and waits needs none of them.
@@ -96,6 +113,7 @@ _LATER = {
     "FlightRecorder": "recorder",
     "HashMap": "map",
     "Link": "link",
+    "LinkType": "uapi.enums",
     "Map": "map",
     "MapType": "uapi.enums",
     "PerfBuffer": "perfbuf",
@@ -106,8 +124,15 @@ _LATER = {
     "Recorded": "recorder",
     "RingBuffer": "ringbuf",
     "RunResult": "testrun",
+    "links": "standing",
+    "maps": "standing",
+    "open_link": "standing",
+    "open_map": "standing",
+    "open_program": "standing",
+    "programs": "standing",
     "query_cgroup": "cgroup",
     "doctor": "checkup",
+    "run_stats": "standing",
 }
 
 

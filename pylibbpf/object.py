@@ -154,6 +154,7 @@ class Object(Streams):
         self._asked: dict[str, tuple[Any, ...]] = {}
         self._globals: Globals | None = None
         self._lock = RLock()
+        self._engine = engine
         self._handle = engine.open(data, name, **options)
         self._closed = self._done = False
         self._parsed: Btf | None = None
@@ -283,7 +284,7 @@ class Object(Streams):
         failures: dict[str, Error] = {}
         fatal: dict[str, Error] = {}
         linked = {link.name for link in self._links.values()}
-        wanted: list[Program | Map] = [
+        wanted: list[Any] = [
             program
             for program in self.programs.values()
             if program.autoload and program.autoattach and program.attaches_itself
@@ -318,6 +319,34 @@ class Object(Streams):
                     reason.add_note(f"and then: {error}")
             raise
         return Attached(links, failures)
+
+    def pin(self, folder: str | os.PathLike[str]) -> dict[str, str]:
+        """Pin every map and program of the loaded object in a folder of a BPF file system.
+
+        The folder is made where it is missing. Names are those of the maps and programs, with
+        ``_`` for a dot. Links are pinned one by one (:meth:`Link.pin`). Gives the paths by name;
+        all or none is pinned.
+
+        Raises:
+            BpfError: one could not be pinned, and why.
+        """
+        from pylibbpf.standing import pin_all
+
+        self._need_loaded("pin", self.name)
+        return pin_all(self, os.fsdecode(folder))
+
+    def unpin(self, folder: str | os.PathLike[str]) -> None:
+        """Remove the pins that :meth:`pin` made, and the folder if nothing else is in it.
+
+        What is not pinned there (any more) is passed over.
+
+        Raises:
+            BpfError: EINVAL, something else is pinned under one of the names.
+        """
+        from pylibbpf.standing import unpin_all
+
+        self._need_loaded("unpin", self.name)
+        unpin_all(self, os.fsdecode(folder))
 
     def close(self) -> None:
         """Detach every link, end every stream, unload.
@@ -387,6 +416,9 @@ class Object(Streams):
                 else "the object is not loaded yet"
             )
             raise BpfError(errno.EBADF, operation, name, why)
+
+    def _let_go(self) -> None:
+        """The close of one map or program, which live as long as the object."""
 
     def _check(self) -> None:
         if self._closed:

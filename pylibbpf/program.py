@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pylibbpf.attach.cgroups import CgroupHooks
 from pylibbpf.attach.perf import PerfHooks
 from pylibbpf.attach.tracing import TracingHooks
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pylibbpf.engine.abc import ProgramHandle
+    from pylibbpf.info import ProgramInfo
     from pylibbpf.link import Link
     from pylibbpf.object import Object
     from pylibbpf.testrun import RunResult
@@ -102,6 +105,38 @@ class Program(TracingHooks, PerfHooks, CgroupHooks):
         """
         return self._handle.fd
 
+    @property
+    def id(self) -> int:
+        """The kernel's number of the loaded program."""
+        return self._handle.info().id
+
+    def info(self) -> ProgramInfo:
+        """What the kernel tells of the loaded program: a :class:`pylibbpf.info.ProgramInfo`.
+
+        How often it ran, and for how long, is counted inside :func:`pylibbpf.run_stats` only.
+        """
+        return self._handle.info()
+
+    def pin(self, path: str | os.PathLike[str]) -> None:
+        """Pin it: it stays loaded, without any process, until the file ``path`` is removed.
+
+        That keeps it, and attaches it to nothing: for that, pin its link. ``path`` is below a
+        BPF file system (/sys/fs/bpf), in a folder that exists; its name has no dot.
+        ``pylibbpf.open_program(path)`` gives it to another process.
+
+        Raises:
+            BpfError: the path cannot be, and why.
+        """
+        self._handle.pin(os.fsdecode(path))
+
+    def unpin(self, path: str | os.PathLike[str]) -> None:
+        """Remove its pin at ``path``.
+
+        Raises:
+            BpfError: ENOENT, there is none; EINVAL, another program is pinned there.
+        """
+        self._handle.unpin(os.fsdecode(path))
+
     def instructions(self) -> bytes:
         """The program's instructions, 8 bytes each, in this machine's byte order.
 
@@ -167,6 +202,16 @@ class Program(TracingHooks, PerfHooks, CgroupHooks):
             batch_size=batch_size,
             live_frames=live_frames,
         )
+
+    def close(self) -> None:
+        """Let go of a program that ``open_program()`` gave; others close with their object."""
+        self._owner._let_go()
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         return f"<Program {self.name!r} SEC({self.section!r})>"

@@ -15,16 +15,45 @@ from typing import Any, Protocol
 
 from pylibbpf.ability import Ability, Library
 from pylibbpf.hook import Hook
+from pylibbpf.info import LinkInfo, ProgramInfo
 
 
 class LinkHandle(Protocol):
-    """A program, or a struct_ops map, that is attached."""
+    """A program, or a struct_ops map, that is attached.
+
+    All but ``close`` raise NotSupportedError for an attachment that is no link to the engine.
+    """
+
+    name: str
+    """Of the program or struct_ops map."""
+
+    @property
+    def pin_path(self) -> str | None:
+        """Where it was pinned, or opened from."""
 
     @property
     def fd(self) -> int: ...
+    @property
+    def id(self) -> int: ...
+    @property
+    def type(self) -> int: ...
+    def info(self) -> LinkInfo: ...
+    def update(self, program: ProgramHandle, old: ProgramHandle | None, flags: int) -> None:
+        """Put another program in place, at once; only if ``old`` is there, where that is given."""
 
+    def update_map(self, new: MapHandle, old: MapHandle | None) -> None:
+        """The same for a struct_ops map."""
+
+    def detach(self) -> None:
+        """Detach, and leave the link itself open."""
+
+    def disconnect(self) -> None:
+        """Close the handle and leave attached what is."""
+
+    def pin(self, path: str) -> None: ...
+    def unpin(self) -> None: ...
     def close(self) -> None:
-        """Detach. Raises what the kernel refused; the handle is closed all the same."""
+        """Detach, unless it is pinned. It is closed even where the kernel refused, and raised."""
 
 
 class RunResult(Protocol):
@@ -57,6 +86,9 @@ class ProgramHandle(Protocol):
 
     @property
     def fd(self) -> int: ...
+    def info(self) -> ProgramInfo: ...
+    def pin(self, path: str) -> None: ...
+    def unpin(self, path: str) -> None: ...
     def instructions(self) -> bytes:
         """The program's instructions: as in the file before load, relocated after it."""
 
@@ -119,10 +151,19 @@ class ScalarCalls(Protocol):
 class MapInfo(Protocol):
     """What the engine says of a map that it has."""
 
-    @property
-    def id(self) -> int: ...
-    @property
-    def map_extra(self) -> int: ...
+    id: int
+    type: int
+    name: str
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int
+    map_extra: int
+    ifindex: int
+    btf_id: int
+    key_type_id: int
+    value_type_id: int
+    btf_vmlinux_value_type_id: int
 
 
 class InnerMap(Protocol):
@@ -199,6 +240,16 @@ class MapHandle(Protocol):
 
     @property
     def fd(self) -> int: ...
+    def btf(self) -> bytes | None:
+        """The BTF that its type ids are of."""
+
+    def reuse(self, fd: int) -> None:
+        """Take the map of this descriptor at load, instead of making one."""
+
+    def pin(self, path: str) -> None:
+        """Pin it; ``pin_path`` says so then."""
+
+    def unpin(self, path: str) -> None: ...
     @property
     def cpus(self) -> int:
         """How many values a lookup gives: the possible CPUs for a per-CPU map, else 1."""
@@ -261,6 +312,10 @@ class MapHandle(Protocol):
 
     def write(self, offset: int, data: bytes) -> None: ...
     def attach_struct_ops(self) -> LinkHandle: ...
+    @property
+    def struct_ops_state(self) -> str:
+        """Of a loaded struct_ops map: "init", "ready", "in use" or "to be freed"."""
+
     def open_ring(self) -> RecordSource: ...
     def open_perf(
         self,
@@ -274,16 +329,25 @@ class MapHandle(Protocol):
     def open_recorder(self, pages: int, cpus: Sequence[int] | None) -> RecorderHandle: ...
 
 
-class OpenMapHandle(MapHandle, Protocol):
-    """A map that no object owns."""
+class Standing(Protocol):
+    """What was opened by a pin or an id, and belongs to no object."""
 
     def alive(self) -> None:
         """Raise ClosedError if it is closed, or belongs to this process's parent."""
 
-    def btf(self) -> bytes | None:
-        """The BTF that the map was made with."""
-
     def close(self) -> None: ...
+
+
+class OpenMapHandle(MapHandle, Standing, Protocol):
+    """A map that no object owns."""
+
+
+class StandingProgram(ProgramHandle, Standing, Protocol):
+    """A program by itself."""
+
+
+class StandingLink(LinkHandle, Standing, Protocol):
+    """A link by itself."""
 
 
 class ObjectHandle(Protocol):
@@ -351,3 +415,11 @@ class Engine(Protocol):
 
     def abilities(self) -> tuple[Ability, ...]:
         """What works here for this process, and why the rest does not. Changes nothing."""
+
+    def open_program(self, where: str | int) -> StandingProgram: ...
+    def open_link(self, where: str | int) -> StandingLink: ...
+    def ids(self, what: str) -> Iterator[int]:
+        """The ids of all that there are: ``what`` is "map", "program" or "link"."""
+
+    def run_stats(self) -> Standing:
+        """Have the time counted that programs take, until it is closed."""

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from pylibbpf.map.bloom import BloomFilter
     from pylibbpf.map.entries import ArrayMap, HashMap
     from pylibbpf.map.queue import QueueMap
+    from pylibbpf.map.struct_ops import StructOpsMap
 
-__all__ = ["ArrayMap", "BloomFilter", "HashMap", "Map", "QueueMap", "map_class"]
+__all__ = ["ArrayMap", "BloomFilter", "HashMap", "Map", "QueueMap", "StructOpsMap", "map_class"]
 
 # Class -> the file that has it.
 _FILES = {
@@ -30,6 +31,7 @@ _FILES = {
     "HashMap": "entries",
     "Map": "base",
     "QueueMap": "queue",
+    "StructOpsMap": "struct_ops",
 }
 
 # Type -> class. Types that are not here have no entries, or none of a known shape.
@@ -44,6 +46,7 @@ _CLASSES: dict[int, str] = {
     MapType.QUEUE: "QueueMap",
     MapType.STACK: "QueueMap",
     MapType.BLOOM_FILTER: "BloomFilter",
+    MapType.STRUCT_OPS: "StructOpsMap",
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 
 from pylibbpf.handle import Handle
@@ -11,10 +13,10 @@ from pylibbpf.uapi.kinds import PER_CPU
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Self
 
     from pylibbpf.engine.abc import MapHandle, ScalarCalls
-    from pylibbpf.link import Link
+    from pylibbpf.info import MapInfo
     from pylibbpf.object import Object
 
 __all__ = ["Map", "TypedMap"]
@@ -115,9 +117,75 @@ class Map(Handle):
         """
         return self._handle.fd
 
-    def attach(self) -> Link:
-        """Put a struct_ops map to use. Privilege: CAP_BPF and CAP_NET_ADMIN. Linux 5.6."""
-        return self._owner._add_link(self._handle.attach_struct_ops(), self.name)
+    @property
+    def id(self) -> int:
+        """The kernel's number of the loaded map."""
+        return self._handle.info().id
+
+    @property
+    def memory(self) -> int:
+        """Bytes of kernel memory that the loaded map takes, as the kernel estimates it."""
+        return self.info().memory
+
+    def info(self) -> MapInfo:
+        """What the kernel tells of the loaded map: a :class:`pylibbpf.info.MapInfo`."""
+        from pylibbpf.info import MapInfo
+
+        told, more = self._handle.info(), self._handle.fdinfo()
+        return MapInfo(
+            id=told.id,
+            type=named(MapType, told.type),
+            name=told.name,
+            key_size=told.key_size,
+            value_size=told.value_size,
+            max_entries=told.max_entries,
+            flags=told.flags,
+            extra=told.map_extra,
+            ifindex=told.ifindex,
+            btf_id=told.btf_id,
+            key_type_id=told.key_type_id,
+            value_type_id=told.value_type_id,
+            vmlinux_value_type_id=told.btf_vmlinux_value_type_id,
+            frozen=bool(more.get("frozen", 0)),
+            memory=int(more.get("memlock", 0)),
+        )
+
+    def pin(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Pin it: it lives on, without any process, until the file ``path`` is removed.
+
+        ``path`` is below a BPF file system (/sys/fs/bpf), in a folder that exists; its name has
+        no dot. None takes ``pin_path``, which is ``path`` afterwards.
+        ``pylibbpf.open_map(path)`` gives the map to another process.
+
+        Raises:
+            BpfError: the path cannot be, and why.
+        """
+        self._handle.pin(self._path(path))
+
+    def unpin(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Remove its pin at ``path``, or at ``pin_path``.
+
+        Raises:
+            BpfError: ENOENT, there is none; EINVAL, another map is pinned there.
+        """
+        self._handle.unpin(self._path(path))
+
+    def _path(self, path: str | os.PathLike[str] | None) -> str:
+        if path is None:
+            path = self.pin_path
+        if path is None:
+            raise ValueError(f"map {self.name!r} has no pin_path: say where")
+        return os.fsdecode(path)
+
+    def close(self) -> None:
+        """Let go of a map that ``open_map()`` gave; one of an object closes with the object."""
+        self._owner._let_go()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} {self._kind}>"
@@ -146,6 +214,8 @@ class Coder:
         self.decode_key: Callable[[bytes], Any] = bytes
         self.encode_value: Callable[[Any], bytes] = _bytes_only(handle.name, "value")
         self.decode_value: Callable[[bytes], Any] = bytes
+        if key is None and handle.type in _INDEXED:
+            self.encode_key, self.decode_key = _index_bytes, _index  # whatever BTF says, or not
         if key is not None:
             self.encode_key, self.decode_key = key.encoder(), key.decode
         if value is not None:
@@ -177,6 +247,17 @@ class Coder:
             return b"".join(encode_one(each).ljust(stride, b"\0") for each in value)
 
         self.encode_value, self.decode_value = encode, decode
+
+
+_INDEXED = frozenset((MapType.ARRAY, MapType.PERCPU_ARRAY))
+
+
+def _index_bytes(index: int) -> bytes:
+    return index.to_bytes(4, sys.byteorder)
+
+
+def _index(data: bytes) -> int:
+    return int.from_bytes(data, sys.byteorder)
 
 
 def _bytes_only(name: str, what: str) -> Callable[[Any], bytes]:

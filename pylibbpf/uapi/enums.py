@@ -1,4 +1,4 @@
-"""Enumerations of the kernel's uapi: map, program and attach types.
+"""Enumerations of the kernel's uapi: map, program, attach and link types.
 
 Facts of include/uapi/linux/bpf.h, Linux 7.2; names without their common prefix. A kernel may know
 more, or fewer: a number without a name stays a plain int.
@@ -161,3 +161,24 @@ class AttachType(enum.IntEnum):
     TRACE_FENTRY_MULTI = 59
     TRACE_FEXIT_MULTI = 60
     TRACE_FSESSION_MULTI = 61
+
+
+class LinkType(enum.IntEnum):
+    """Kinds of links (enum bpf_link_type)."""
+
+    UNSPEC = 0
+    RAW_TRACEPOINT = 1
+    TRACING = 2
+    CGROUP = 3
+    ITER = 4
+    NETNS = 5
+    XDP = 6
+    PERF_EVENT = 7
+    KPROBE_MULTI = 8
+    STRUCT_OPS = 9
+    NETFILTER = 10
+    TCX = 11
+    UPROBE_MULTI = 12
+    NETKIT = 13
+    SOCKMAP = 14
+    TRACING_MULTI = 15

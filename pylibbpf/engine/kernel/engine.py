@@ -17,12 +17,13 @@ from pylibbpf.errors import BpfError, ClosedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any, Protocol, TypeVar
 
     _L = TypeVar("_L", bound=KernelLink)
 
     from pylibbpf.ability import Ability, Library
+    from pylibbpf.engine.abc import Standing, StandingLink, StandingProgram
     from pylibbpf.engine.kernel.cgroups import Query
     from pylibbpf.engine.kernel.openmap import OpenMap
     from pylibbpf.engine.kernel.records import Source
@@ -86,6 +87,26 @@ class KernelEngine:
         from pylibbpf.engine.kernel.probe import abilities
 
         return abilities()
+
+    def open_program(self, where: str | int) -> StandingProgram:
+        from pylibbpf.engine.kernel.standing import KernelStandingProgram
+
+        return KernelStandingProgram(where)
+
+    def open_link(self, where: str | int) -> StandingLink:
+        from pylibbpf.engine.kernel.standing import KernelStandingLink
+
+        return KernelStandingLink(where)
+
+    def ids(self, what: str) -> Iterator[int]:
+        from pylibbpf.engine.kernel.standing import ids
+
+        return ids(what)
+
+    def run_stats(self) -> Standing:
+        from pylibbpf.engine.kernel.standing import RunStats
+
+        return RunStats()
 
 
 class KernelObject:

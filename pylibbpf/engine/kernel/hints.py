@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from pylibbpf.engine.kernel.host import Host
 from pylibbpf.engine.kernel.needs import type_name
-from pylibbpf.uapi.enums import MapType, ProgType
+from pylibbpf.uapi.enums import LinkType, MapType, ProgType
 from pylibbpf.uapi.sections import attaches_itself
 
 TYPE_CHECKING = False
@@ -79,7 +79,11 @@ _METHODS = {
 
 def _known(facts: _Facts) -> dict[str, Any]:
     known = {name: value for name, value in facts.items() if value is not None}
-    for name, names in (("map_type", MapType), ("program_type", ProgType)):
+    for name, names in (
+        ("map_type", MapType),
+        ("program_type", ProgType),
+        ("link_type", LinkType),
+    ):
         if name in known:
             known[name] = type_name(known[name], names) or str(known[name])
     section = str(known.get("section", "")).removeprefix("?")
@@ -502,6 +506,25 @@ _TABLE: tuple[_Hint, ...] = (
         _on(_e.ENODEV, "a CPU went offline meanwhile"),
     ),
     *_rows(
+        "update link",
+        _on(
+            _e.EINVAL,
+            "links of type {link_type} cannot be updated, or the program's type or attach type"
+            " is not that of the one in place",
+        ),
+        _on(_e.EOPNOTSUPP, "links of type {link_type} cannot be updated"),
+        _on(_e.ENOLINK, "it is detached: the cgroup, interface, namespace or other end is gone"),
+        _on(_e.ENOENT, "it is detached: the cgroup, interface, namespace or other end is gone"),
+    ),
+    *_rows(
+        "force detach link",
+        _on(
+            _UNSUPPORTED,
+            "links of type {link_type} have no forced detach: they end when no descriptor and no"
+            " pin of theirs is left",
+        ),
+    ),
+    *_rows(
         "pin",
         _on(_e.EEXIST, "something is pinned at that path already: unpin it, or reuse it"),
         _on(_e.ENOENT, "the folder does not exist (make it below /sys/fs/bpf)"),
@@ -512,6 +535,7 @@ _TABLE: tuple[_Hint, ...] = (
         _on(_e.EBUSY, "it cannot be changed once the object is loaded"),
         _on(_e.EINVAL, "the kernel or libbpf does not take this value"),
     ),
+    *_rows("open id", _on(_e.ENOENT, "there is none of that id (any more)")),
     *_rows(
         "open",
         _on(_e.ENOENT, "there is no such file"),

@@ -15,6 +15,7 @@ from pylibbpf.engine.kernel.capture import Capture
 from pylibbpf.engine.kernel.check import check
 from pylibbpf.engine.kernel.info import program_info
 from pylibbpf.engine.kernel.ledger import Record
+from pylibbpf.engine.kernel.nolink import NoLink
 from pylibbpf.errors import BpfError, ClosedError, NotSupportedError
 
 TYPE_CHECKING = False
@@ -100,7 +101,7 @@ def place_of(kind: str, facts: dict[str, Any]) -> Place:
     return _kinds[kind].find(facts)
 
 
-class LegacyAttachment:
+class LegacyAttachment(NoLink):
     """One program at one place, until :meth:`close`."""
 
     def __init__(self, program: KernelProgram, place: Place) -> None:

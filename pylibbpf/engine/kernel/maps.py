@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from pylibbpf.engine.kernel.capture import Capture
 from pylibbpf.engine.kernel.check import check
 from pylibbpf.engine.kernel.entries import MapEntries
 from pylibbpf.engine.kernel.opts import c_string
@@ -32,6 +33,9 @@ _ARRAY_OF_MAPS, _HASH_OF_MAPS, _ARENA = 12, 13, 33
 
 class KernelMap(Part, MapEntries):  # type: ignore[misc]  # both have what C needs
     """A map of an object. Setters work until load, the rest after it."""
+
+    in_use: KernelLink | None = None
+    """The link of a struct_ops map that was put to use."""
 
     def __init__(self, owner: KernelObject, pointer: Any) -> None:
         lib = owner.lib
@@ -158,6 +162,29 @@ class KernelMap(Part, MapEntries):  # type: ignore[misc]  # both have what C nee
         path = self._ffi.NULL if value is None else c_string(value, "pin path")
         self._set("bpf_map__set_pin_path", path, "pin path")
 
+    def btf(self) -> bytes | None:
+        return self._owner.btf()
+
+    def reuse(self, fd: int) -> None:
+        with self._owner, Capture() as capture:
+            rc = self._lib.bpf_map__reuse_fd(self.pointer, fd)
+        check(rc, "reuse map", self.name, capture)
+
+    def pin(self, path: str) -> None:
+        from pylibbpf.engine.kernel.pins import pin
+
+        with self._owner:
+            pin(self.fd, path, "map", self.name)
+            self.pin_path = path
+
+    def unpin(self, path: str) -> None:
+        from pylibbpf.engine.kernel.pins import unpin
+
+        with self._owner:
+            unpin(path, "map", self.name, self.info().id)
+            if self.pin_path == path:
+                self.pin_path = None
+
     # ---- lifetime
 
     def loading(self) -> None:
@@ -268,7 +295,15 @@ class KernelMap(Part, MapEntries):  # type: ignore[misc]  # both have what C nee
         return self.inner.create(**given)
 
     def attach_struct_ops(self) -> KernelLink:
-        return self._owner.attach(self.name, self._lib.plb_struct_ops_attach, self.pointer)
+        from pylibbpf.engine.kernel.struct_ops import attach
+
+        return attach(self)
+
+    @property
+    def struct_ops_state(self) -> str:
+        from pylibbpf.engine.kernel.struct_ops import state
+
+        return state(self)
 
     def open_ring(self) -> KernelRing:
         from pylibbpf.engine.kernel.records import KernelRing

@@ -6,6 +6,7 @@ import errno
 import os
 
 from pylibbpf.engine.fork import track
+from pylibbpf.engine.kernel import pins
 from pylibbpf.engine.kernel.capture import Capture
 from pylibbpf.engine.kernel.check import check
 from pylibbpf.engine.kernel.entries import MapEntries
@@ -61,7 +62,8 @@ class OpenMap(MapEntries):
     map_extra = _Told()
     ifindex = _Told()
     autocreate = _Told(True)
-    pin_path = _Told()
+    pin_path: str | None = None
+    """Where it was opened, or pinned since."""
     numa_node = _Told()
     internal = False
     inner = None
@@ -78,8 +80,15 @@ class OpenMap(MapEntries):
         track(self)  # before the call: a child that is forked from now on has it closed
         with Capture() as capture:
             rc = fill(self._map, *arguments)
+        if operation == "open map" and rc < 0:
+            pins.explain(rc, operation, name, name)
         check(rc, operation, name, capture, **facts)
         capture.log()
+        try:
+            pins.need_kind(self._map.fd, "map", name)
+        except BpfError:
+            self.close()
+            raise
         self.told: MapInfo = self.info()
         self.name = self.told.name or name
         self.key_bytes = self.told.key_size
@@ -133,12 +142,14 @@ class OpenMap(MapEntries):
     def by_path(cls, path: str, flags: int = 0) -> OpenMap:
         """Open a pinned map; ``flags``: BPF_F_RDONLY or BPF_F_WRONLY."""
         place = c_string(path, "path")
-        return cls(path, "open pinned map", load()[1].plb_map_by_path, place, flags)
+        found = cls(path, "open map", load()[1].plb_map_by_path, place, flags)
+        found.pin_path = path
+        return found
 
     @classmethod
     def by_fd(cls, fd: int) -> OpenMap:
         """Open the map of a descriptor, which is copied."""
-        return cls(f"descriptor {fd}", "open map", load()[1].plb_map_by_fd, fd)
+        return cls(f"descriptor {fd}", "copy descriptor of map", load()[1].plb_map_by_fd, fd)
 
     # ---- what it stands on
 
@@ -161,6 +172,21 @@ class OpenMap(MapEntries):
         place = self._ffi.cast("void *", self.map_extra)
         rc = self._lib.plb_map_mmap(self._map, place, size, True)
         check(rc, "map arena", self.name, **self.facts())
+
+    def pin(self, path: str) -> None:
+        pins.pin(self.fd, path, "map", self.name)
+        self.pin_path = path
+
+    def unpin(self, path: str) -> None:
+        pins.unpin(path, "map", self.name, self.info().id)
+        if self.pin_path == path:
+            self.pin_path = None
+
+    @property
+    def struct_ops_state(self) -> str:
+        from pylibbpf.engine.kernel.struct_ops import state
+
+        return state(self)
 
     def alive(self) -> None:
         """Raise ClosedError if the map is closed."""
@@ -188,6 +214,9 @@ class OpenMap(MapEntries):
 
     def attach_struct_ops(self) -> NoReturn:
         raise self._of_no_object("struct_ops to put to use")
+
+    def reuse(self, fd: int) -> NoReturn:
+        raise self._of_no_object("load that could reuse another")
 
     def open_ring(self) -> NoReturn:
         raise self._of_no_object("stream of records")

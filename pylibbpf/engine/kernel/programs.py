@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pylibbpf.engine.kernel.engine import KernelObject
     from pylibbpf.engine.kernel.testrun import TestRun
     from pylibbpf.hook import Hook
+    from pylibbpf.info import ProgramInfo
 
 
 class KernelProgram(Part):
@@ -76,6 +77,24 @@ class KernelProgram(Part):
         if fd < 0:
             raise BpfError(-fd, "use program", self.name, "the program is not loaded")
         return fd
+
+    def info(self) -> ProgramInfo:
+        from pylibbpf.engine.kernel.describe import program_info
+
+        with self._owner:
+            return program_info(self.fd, self.name)
+
+    def pin(self, path: str) -> None:
+        from pylibbpf.engine.kernel.pins import pin
+
+        with self._owner:
+            pin(self.fd, path, "program", self.name)
+
+    def unpin(self, path: str) -> None:
+        from pylibbpf.engine.kernel.pins import unpin
+
+        with self._owner:
+            unpin(path, "program", self.name, self.info().id)
 
     def instructions(self) -> bytes:
         with self._owner:

@@ -40,10 +40,19 @@ int plb_links_destroy(struct plb_links *links)
 	return rc;
 }
 
-int plb_link_open(struct plb_link *cell, const char *path)
+int plb_link_disconnect(struct plb_link *cell, bool keep)
 {
-	cell->link = bpf_link__open(path);
-	return cell->link ? 0 : -errno;
+	struct bpf_link *link = __atomic_exchange_n(&cell->link, NULL, __ATOMIC_SEQ_CST);
+	int fd = __atomic_exchange_n(&cell->fd, -1, __ATOMIC_SEQ_CST);
+
+	if (fd >= 0 && !keep)
+		close(fd);
+	if (!link)
+		return 0;
+	/* A pinned link's detaching is no more than the closing of its descriptor. */
+	if (keep)
+		bpf_link__disconnect(link);
+	return bpf_link__destroy(link);
 }
 
 int plb_link_create(struct plb_link *cell, int prog_fd, int target_fd, enum bpf_attach_type type,
@@ -73,6 +82,30 @@ int plb_program_attach(struct plb_link *cell, const struct bpf_program *program)
 int plb_struct_ops_attach(struct plb_link *cell, const struct bpf_map *map)
 {
 	PLB_ATTACH(cell, bpf_map__attach_struct_ops(map));
+}
+
+int plb_struct_ops_prepare(const struct bpf_map *map)
+{
+	struct bpf_link *link;
+
+	/* A libbpf that makes links would register the map here. */
+	if (plb_p_bpf_link__update_map)
+		return -EOPNOTSUPP;
+	link = bpf_map__attach_struct_ops(map);
+	if (!link)
+		return errno == EBUSY ? 0 : -errno; /* the value is in the map already */
+	bpf_link__disconnect(link);
+	return bpf_link__destroy(link);
+}
+
+int plb_struct_ops_link(struct plb_link *cell, const struct bpf_map *map)
+{
+	int rc = plb_struct_ops_prepare(map);
+
+	if (rc)
+		return rc;
+	/* 44: BPF_STRUCT_OPS of enum bpf_attach_type */
+	return plb_link_create(cell, bpf_map__fd(map), 0, (enum bpf_attach_type)44, NULL);
 }
 
 int plb_attach_perf_event(struct plb_link *cell, const struct bpf_program *program, int fd,

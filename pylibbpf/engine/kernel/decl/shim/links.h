@@ -17,7 +17,8 @@ struct plb_link {
 	int fd;
 };
 int plb_link_destroy(struct plb_link *cell);
-int plb_link_open(struct plb_link *cell, const char *path);
+/* Let go of a link and leave it attached.  With keep, what holds it stays open: it is not pinned. */
+int plb_link_disconnect(struct plb_link *cell, bool keep);
 int plb_link_create(struct plb_link *cell, int prog_fd, int target_fd, enum bpf_attach_type type,
 		    const struct bpf_link_create_opts *opts);
 
@@ -30,6 +31,10 @@ int plb_links_destroy(struct plb_links *links);
 
 int plb_program_attach(struct plb_link *cell, const struct bpf_program *program);
 int plb_struct_ops_attach(struct plb_link *cell, const struct bpf_map *map);
+/* For a map with BPF_F_LINK and a libbpf before 1.2, which knows nothing of such links: what it
+ * takes for attaching only puts the value into the map.  The link is then made by us. */
+int plb_struct_ops_prepare(const struct bpf_map *map);
+int plb_struct_ops_link(struct plb_link *cell, const struct bpf_map *map);
 int plb_attach_perf_event(struct plb_link *cell, const struct bpf_program *program, int fd,
 			  const struct bpf_perf_event_opts *opts);
 int plb_attach_kprobe(struct plb_link *cell, const struct bpf_program *program,
