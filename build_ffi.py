@@ -32,6 +32,7 @@ SHIM_PARTS = (
     "scalars",
     "streams",
     "perfbuf",
+    "userring",
 )
 
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     )
     from pylibbpf.testrun import RunResult
     from pylibbpf.uapi.enums import AttachType, LinkType, MapType, ProgType
+    from pylibbpf.userring import UserRingBuffer
     from pylibbpf.variables import Globals
 
 __version__ = "0.1.0"
@@ -85,6 +86,7 @@ __all__ = [
     "Report",
     "RingBuffer",
     "RunResult",
+    "UserRingBuffer",
     "VerifierError",
     "doctor",
     "links",
@@ -130,6 +132,7 @@ _LATER = {
     "open_map": "standing",
     "open_program": "standing",
     "programs": "standing",
+    "UserRingBuffer": "userring",
     "query_cgroup": "cgroup",
     "doctor": "checkup",
     "run_stats": "standing",

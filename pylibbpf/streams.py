@@ -1,4 +1,4 @@
-"""What of an object is a stream: ring buffers and perf buffers, and the types of their records."""
+"""What of an object is a stream: ring and perf buffers, and the types of their records."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pylibbpf.perfbuf import PerfBuffer
     from pylibbpf.recorder import FlightRecorder
     from pylibbpf.ringbuf import RingBuffer
+    from pylibbpf.userring import UserRingBuffer
 
     class Stream(Protocol):
         """What is open on a map."""
@@ -161,6 +162,32 @@ class Streams(Handle):
         assert isinstance(stream, FlightRecorder)
         return stream
 
+    def user_ringbuf(self, name: str, type: str | None = None) -> UserRingBuffer:
+        """A user ring buffer map, to send records to programs; see :class:`UserRingBuffer`.
+
+        ``type`` names the C type of the records where the map's definition does not
+        (``pylibbpf_record``); without one they are bytes. A ring has one producer: asked again
+        with the same type, this gives the open one. Linux 6.1.
+
+        Raises:
+            KeyError: no such map.
+            TypeError: it is no user ring buffer.
+            ValueError: no such type, or the ring is open with another one.
+        """
+        from pylibbpf.uapi.enums import MapType
+        from pylibbpf.userring import UserRingBuffer
+
+        handle = self._need_stream(name, MapType.USER_RINGBUF, "user ring buffer", ())
+        stream = self._stream(
+            name,
+            (UserRingBuffer, type),
+            lambda: self.record_type(name, type),
+            handle.open_user_ring,
+            lambda source, found: UserRingBuffer(self, name, source, found),
+        )
+        assert isinstance(stream, UserRingBuffer)
+        return stream
+
     def record_type(
         self, name: str, type: str | None = None, *, raw: Collection[str] = ()
     ) -> RecordType:
@@ -171,19 +198,23 @@ class Streams(Handle):
         map whose values are sent, the one BTF struct of the size that the programs send, else
         bytes.
         """
-        from pylibbpf.events import record_type
+        from pylibbpf.events import Rule, record_type
+        from pylibbpf.uapi.enums import MapType
 
-        self.maps[name]
+        drained = self.maps[name].type == MapType.USER_RINGBUF
         if type is not None and not isinstance(type, str):
             raise TypeError(f"a record type is named by a str, not {type!r}")
-        return record_type(
+        found = record_type(
             name,
             user=type,
             btf=self._btf,
-            calls=self._output_calls(),
+            calls=() if drained else self._output_calls(),
             elf=lambda: self._data,
             raw=raw,
         )
+        if drained and found.rule is Rule.BYTES:
+            found.hint = "programs take records of any type from it: name yours with type="
+        return found
 
     def _need_stream(self, name: str, kind: int, what: str, raw: Collection[str]) -> MapHandle:
         self._check()

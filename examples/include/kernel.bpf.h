@@ -38,6 +38,7 @@ enum {
 	BPF_MAP_TYPE_QUEUE = 22,
 	BPF_MAP_TYPE_STACK = 23,
 	BPF_MAP_TYPE_RINGBUF = 27, /* 5.8 */
+	BPF_MAP_TYPE_USER_RINGBUF = 31, /* 6.1 */
 };
 
 enum {

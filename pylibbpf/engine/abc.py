@@ -213,6 +213,35 @@ class RecorderHandle(Protocol):
     def close(self) -> None: ...
 
 
+class Reservation(Protocol):
+    """Room in a user ring buffer; records behind it wait. Forgotten, it is discarded."""
+
+    def submit(self, data: bytes) -> None:
+        """Fill it: as many bytes as were reserved."""
+
+    def discard(self) -> None: ...
+
+
+class UserRingHandle(Protocol):
+    """A user ring buffer: records that programs drain. Any thread may write to it."""
+
+    size: int
+
+    def fileno(self) -> int:
+        """A descriptor that polls writable when there is any room."""
+
+    def send(self, data: bytes) -> bool:
+        """Write a record; False where there is no room for it now."""
+
+    def reserve(self, size: int) -> Reservation | None:
+        """Room for a record; None where there is none now."""
+
+    def used(self) -> int:
+        """Bytes that no program has drained yet, with the headers of their records."""
+
+    def close(self) -> None: ...
+
+
 class MapHandle(Protocol):
     """One map, of an object or of none. Setters work until load; the rest works after it."""
 
@@ -327,6 +356,7 @@ class MapHandle(Protocol):
         """Read the CPUs given, or all that are online."""
 
     def open_recorder(self, pages: int, cpus: Sequence[int] | None) -> RecorderHandle: ...
+    def open_user_ring(self) -> UserRingHandle: ...
 
 
 class Standing(Protocol):

@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from pylibbpf.engine.abc import Standing, StandingLink, StandingProgram
     from pylibbpf.engine.kernel.cgroups import Query
     from pylibbpf.engine.kernel.openmap import OpenMap
-    from pylibbpf.engine.kernel.records import Source
+
+    class Source(Protocol):
+        """What is open on a map of the object."""
+
+        name: str
+
+        def close(self) -> None: ...
+        def abandon(self) -> None: ...
 
     class Attachment(Protocol):
         """What an object closes before itself."""

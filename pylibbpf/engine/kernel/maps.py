@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pylibbpf.engine.kernel.openmap import OpenMap
     from pylibbpf.engine.kernel.perfbuf import KernelPerf, KernelRecorder
     from pylibbpf.engine.kernel.records import KernelRing
+    from pylibbpf.engine.kernel.userring import KernelUserRing
 
 _ZERO = bytes(4)
 
@@ -332,6 +333,13 @@ class KernelMap(Part, MapEntries):  # type: ignore[misc]  # both have what C nee
             self._need_unread("flight recorder")
             return KernelRecorder(self, pages, cpus)
 
+    def open_user_ring(self) -> KernelUserRing:
+        from pylibbpf.engine.kernel.userring import KernelUserRing
+
+        with self._owner:
+            self._need_unread("user ring buffer")
+            return KernelUserRing(self)
+
     def _need_unread(self, what: str) -> None:
         if self._owner.reads(self.name):
-            raise BpfError(errno.EBUSY, f"open {what}", self.name, "it is being read already")
+            raise BpfError(errno.EBUSY, f"open {what}", self.name, "it is open already")
