@@ -2,9 +2,11 @@
 """Fetches libbpf's and the kernel's headers of several Debian suites, to compare with our own.
 
     headers.py [SUITE ...]         default: bookworm, bookworm-backports, sid
+    headers.py --library SUITE     print the path of the suite's libbpf, and nothing else
 
 prints where they lie. They are unpacked below the cache (see objects.py), never installed and
-never committed. libbpf itself comes along, for the version of each function in its symbol table.
+never committed. libbpf itself comes along, for the version of each function in its symbol table,
+and for tests with another libbpf than the system's (PYLIBBPF_LIBBPF).
 """
 
 from __future__ import annotations
@@ -39,7 +41,10 @@ class Headers:
 
     @property
     def library(self) -> Path | None:
-        """The libbpf of the suite; not to be loaded (it may need a newer C library)."""
+        """The libbpf of the suite. Only of this Debian's own suites can it be loaded.
+
+        Another's may need a newer C library.
+        """
         return next(iter(sorted(self.root.glob("usr/lib/**/libbpf.so.1.*"))), None)
 
     @property
@@ -112,6 +117,14 @@ def _source_lists() -> Iterator[str]:
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["--library"]:
+        if len(sys.argv) != 3:
+            raise debpkg.DebianError("--library takes one suite")
+        library = fetch(sys.argv[2]).library
+        if library is None:
+            raise debpkg.DebianError(f"{sys.argv[2]} has no libbpf.so.1")
+        print(library)
+        return 0
     for suite in sys.argv[1:] or SUITES:
         headers = fetch(suite)
         print(f"{suite}: libbpf {'.'.join(map(str, headers.version))} in {headers.root}")

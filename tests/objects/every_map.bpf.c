@@ -96,4 +96,11 @@ MAP(arena, ARENA, 0, 0, 1, BPF_F_MMAPABLE);
 MAP(insn_array, INSN_ARRAY, 4, 16, 1, 0);
 MAP(rhash, RHASH, 4, 4, 1, BPF_F_NO_PREALLOC);
 
+/* A file with no program at all would be no file for BPF to some tools. */
+SEC("?raw_tp")
+int nothing(void *ctx)
+{
+	return 0;
+}
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -44,7 +44,7 @@ PROGRAM(netfilter, "netfilter", 1)
 /* Hooks of the tracing programs. */
 PROGRAM(fentry, "fentry/bpf_fentry_test1", 0)
 PROGRAM(fexit, "fexit/bpf_fentry_test1", 0)
-PROGRAM(fmod_ret, "fmod_ret/bpf_modify_return_test", 0)
+PROGRAM(fmod_ret, "fmod_ret/security_file_open", 0)
 PROGRAM(iter, "iter/task", 0)
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -61,7 +61,13 @@ def failure(
         from pylibbpf.engine.kernel.privileges import explain_eperm
 
         diagnosis = explain_eperm(operation, errno=number, **facts)
-        return BpfPermissionError(number, operation, object, diagnosis.text(), log=log)
+        text = diagnosis.text()
+        if diagnosis.cause is None:
+            from pylibbpf.engine.kernel.probe import alternatives
+
+            other = alternatives(facts.get("section"))
+            text += f". Instead, works here: {other}" if other else ""
+        return BpfPermissionError(number, operation, object, text, log=log)
     known = why(number) if why is not None else None
     if known is not None:
         return BpfError(number, operation, object, known, log=log)
@@ -125,8 +131,13 @@ def load_failure(
             pinning[-1].strip().removeprefix("libbpf: "),
             log=capture.text,
         )
-    operation = "load" if program else "create map"
-    return failure(number, operation, subject or name, capture, **facts(subject))
+    # Without a subject libbpf gave up before both, when not even a trivial program would load.
+    operation = "create map" if subject and not program else "load"
+    known = facts(subject)
+    if program is not None:
+        # libbpf asks again for a log: without one, the verifier never saw the program.
+        known["before_verifier"] = True
+    return failure(number, operation, subject or name, capture, **known)
 
 
 def _absent() -> NotSupportedError | None:

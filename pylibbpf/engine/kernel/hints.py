@@ -77,8 +77,21 @@ _METHODS = {
 }
 
 
+class _Known(dict[str, "Any"]):
+    """What is known of a case; what costs some time is found out where a text wants it."""
+
+    def __missing__(self, name: str) -> str:
+        if name == "instead" and self["root"] == "/":  # the probes ask the machine itself
+            from pylibbpf.engine.kernel.probe import alternatives
+
+            found = alternatives(self.get("section"))
+            if found:
+                return found
+        raise KeyError(name)
+
+
 def _known(facts: _Facts) -> dict[str, Any]:
-    known = {name: value for name, value in facts.items() if value is not None}
+    known = _Known({name: value for name, value in facts.items() if value is not None})
     for name, names in (
         ("map_type", MapType),
         ("program_type", ProgType),
@@ -395,6 +408,12 @@ _TABLE: tuple[_Hint, ...] = (
             _TRACEPOINT,
         ),
         _on(_e.ENOENT, "this kernel has no tracepoint {target}", _hook("raw_t")),
+        _on(
+            _e.ENOENT,
+            "this kernel was built without kprobes (CONFIG_KPROBES). Instead, works here:"
+            " {instead}",
+            _lacks(_KPROBE, *_KPROBES),
+        ),
         _on(
             _e.ENOENT,
             "this kernel was built without kprobes (CONFIG_KPROBES): use tracepoints, or fentry "

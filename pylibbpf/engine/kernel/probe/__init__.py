@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pylibbpf.engine.kernel.host import Host
 from pylibbpf.engine.kernel.probe.calls import Kernel
-from pylibbpf.engine.kernel.probe.hooks import HOOKS, hook
+from pylibbpf.engine.kernel.probe.hooks import HOOKS, hook, instead, row_of
 from pylibbpf.engine.kernel.probe.maps import MAPS, map_type
 from pylibbpf.engine.kernel.probe.programs import PROGRAMS, program_type
 from pylibbpf.engine.kernel.probe.reasons import Asker
@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pylibbpf.ability import Ability
 
-__all__ = ["abilities"]
+__all__ = ["abilities", "alternatives"]
 
 
 def abilities(host: Host | None = None, kernel: Kernel | None = None) -> tuple[Ability, ...]:
@@ -33,3 +33,12 @@ def abilities(host: Host | None = None, kernel: Kernel | None = None) -> tuple[A
         *(hook(asker, each) for each in HOOKS),
         *(right(asker, each) for each in RIGHTS),
     )
+
+
+def alternatives(section: str | None) -> str:
+    """The hooks that would do instead of a SEC(), of those that work here; "" if there are none.
+
+    For errors: asks the kernel, which may take some tenths of a second.
+    """
+    row = row_of(section) if section else None
+    return instead(Asker(Host(), Kernel()), row) if row is not None else ""

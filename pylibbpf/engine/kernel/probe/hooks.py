@@ -60,6 +60,39 @@ def instead(asker: Asker, each: HookProbe) -> str:
     return " or ".join(good[:2])
 
 
+def row_of(section: str) -> HookProbe | None:
+    """The hook of a SEC() name, as far as it is in the table."""
+    name = section.removeprefix("?")
+    for each in (name, name.partition("/")[0]):
+        short = each.removesuffix(".s")
+        wanted = _SAME.get(short, short)
+        for row in HOOKS:
+            if row.name == wanted:
+                return row
+    return None
+
+
+# SEC() names of one hook, under which the table has it.
+_SAME = {
+    "kretprobe": "kprobe",
+    "ksyscall": "kprobe",
+    "kretsyscall": "kprobe",
+    "kretprobe.multi": "kprobe.multi",
+    "uretprobe": "uprobe",
+    "usdt": "uprobe",
+    "uretprobe.multi": "uprobe.multi",
+    "tp": "tracepoint",
+    "raw_tracepoint": "raw_tp",
+    "raw_tracepoint.w": "raw_tp.w",
+    "xdp.frags": "xdp",
+    "classifier": "tc",
+    "tcx/ingress": "tcx",
+    "tcx/egress": "tcx",
+    "netkit/primary": "netkit",
+    "netkit/peer": "netkit",
+}
+
+
 def _works(asker: Asker, name: str) -> bool:
     if f"hook {name}" not in asker.known:
         row = next(row for row in HOOKS if row.name == name)
@@ -235,7 +268,7 @@ _KPROBES, _UPROBES = "CONFIG_KPROBE_EVENTS", "CONFIG_UPROBE_EVENTS"
 
 def _tracing(attach_type: AttachType, target: str, since: str, option: str = "") -> Load:
     kind = Kind.TYPEDEF if attach_type is AttachType.TRACE_RAW_TP else Kind.FUNC
-    return Load(ProgType.TRACING, since, attach_type, target=target, kind=kind, option=option)
+    return Load(ProgType.TRACING, since, attach_type, targets=(target,), kind=kind, option=option)
 
 
 def _cgroup(name: str, since: str, *attach_types: AttachType) -> tuple[HookProbe, ...]:
@@ -412,7 +445,13 @@ HOOKS: tuple[HookProbe, ...] = (
     HookProbe(
         "fmod_ret",
         "5.7",
-        _tracing(_A.MODIFY_RETURN, "bpf_modify_return_test", "5.7"),
+        # Functions of either kind may be changed; a kernel can be built without the first.
+        Load(
+            ProgType.TRACING,
+            "5.7",
+            _A.MODIFY_RETURN,
+            targets=("security_file_open", "bpf_modify_return_test"),
+        ),
         instead=("lsm",),
     ),
     HookProbe("freplace", "5.6", _BY_TYPE[ProgType.EXT]),
@@ -497,7 +536,7 @@ HOOKS: tuple[HookProbe, ...] = (
             "6.0",
             _A.LSM_CGROUP,
             1,
-            target="bpf_lsm_socket_create",
+            targets=("bpf_lsm_socket_create",),
             option="CONFIG_BPF_LSM",
         ),
         _link(_A.LSM_CGROUP, _NO_DESCRIPTOR),

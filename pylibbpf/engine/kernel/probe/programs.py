@@ -30,7 +30,7 @@ class Load:
     retval: int = 0
     flags: int = 0
     option: str = ""  # what the kernel must be built with
-    target: str = ""  # in the kernel's BTF
+    targets: tuple[str, ...] = ()  # in the kernel's BTF: the first that it has
     kind: Kind = Kind.FUNC  # of that target
     member: str = ""  # of that struct: a function to implement
 
@@ -76,14 +76,14 @@ PROGRAMS = (
         ProgType.TRACING,
         "5.5",
         AttachType.TRACE_RAW_TP,
-        target="btf_trace_sched_switch",
+        targets=("btf_trace_sched_switch",),
         kind=Kind.TYPEDEF,
         option=_EVENTS,
     ),
     Load(
         ProgType.STRUCT_OPS,
         "5.6",
-        target="tcp_congestion_ops",
+        targets=("tcp_congestion_ops",),
         kind=Kind.STRUCT,
         member="init",
         option=_JIT,
@@ -93,7 +93,7 @@ PROGRAMS = (
         ProgType.LSM,
         "5.7",
         AttachType.LSM_MAC,
-        target="bpf_lsm_file_open",
+        targets=("bpf_lsm_file_open",),
         option="CONFIG_BPF_LSM",
     ),
     Load(ProgType.SK_LOOKUP, "5.9", AttachType.SK_LOOKUP, 1, option=_INET),
@@ -126,15 +126,16 @@ def loaded(asker: Asker, load: Load, about: Ability) -> Iterator[tuple[Answer, A
         with _extension(asker, load, about) as found:
             yield found
         return
-    if load.target:
-        btf_id = asker.btf_id(load.target, load.kind)
+    if load.targets:
+        found_ids = (asker.btf_id(name, load.kind) for name in load.targets)
+        btf_id = next(filter(None, found_ids), 0)
         if not btf_id:
-            reason = asker.why_no_btf(load.target)
+            reason = asker.why_no_btf(load.targets[-1])
             yield Answer(errno.ENOENT), asker.unknown(about, reason)
             return
     attach_type = int(load.attach_type or 0)
     if load.member:
-        attach_type = asker.member(load.target, load.member)
+        attach_type = asker.member(load.targets[0], load.member)
     with asker.kernel.program(
         load.type, attach_type=attach_type, btf_id=btf_id, retval=retval, flags=load.flags
     ) as answer:
@@ -209,7 +210,11 @@ _CONTEXT, _POINTER, _INT, _PROTO, _FUNC = 1, 2, 3, 4, 5
 
 
 def _function_btf() -> bytes:
-    """BTF of ``int probe(struct xdp_md *)`` (Documentation/bpf/btf.rst)."""
+    """BTF of ``int probe(struct xdp_md *)`` (Documentation/bpf/btf.rst).
+
+    The struct is empty, but no forward declaration: of one that has such an argument the verifier
+    takes a function for static, which cannot be replaced (btf_prepare_func_args).
+    """
     strings = b"\0xdp_md\0int\0probe\0ctx\0"
     name = {
         word: strings.index(b"\0" + word + b"\0") + 1
@@ -218,7 +223,7 @@ def _function_btf() -> bytes:
     global_ = 1
     types = b"".join(
         (
-            struct.pack("<III", name[b"xdp_md"], Kind.FWD << 24, 0),
+            struct.pack("<III", name[b"xdp_md"], Kind.STRUCT << 24, 0),
             struct.pack("<III", 0, Kind.PTR << 24, _CONTEXT),
             struct.pack("<IIII", name[b"int"], Kind.INT << 24, 4, 1 << 24 | 32),
             struct.pack("<IIIII", 0, Kind.FUNC_PROTO << 24 | 1, _INT, name[b"ctx"], _POINTER),

@@ -1,0 +1,206 @@
+"""What users with few privileges can do, and how they are told what they cannot.
+
+A child tries what is in ``scenarios.py`` as each of these users: a service with CAP_BPF,
+CAP_PERFMON and CAP_NET_ADMIN and no other capability, a user with none, and root of a user
+namespace.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pylibbpf
+
+HERE = Path(__file__).parent
+SERVICE = ("BPF", "PERFMON", "NET_ADMIN")
+Outcomes = dict[str, tuple[str, Any]]
+
+
+def run(command: list[str], objects: Path, *more: str) -> Outcomes:
+    scenarios = [sys.executable, str(HERE / "scenarios.py"), str(objects), *more]
+    done = subprocess.run(
+        [*command, *scenarios], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return {name: (kind, what) for name, (kind, what) in json.loads(done.stdout).items()}
+
+
+def become(capabilities: tuple[str, ...]) -> list[str]:
+    """The command before a command that runs it as a user with these capabilities."""
+    status = Path("/proc/self/status").read_text()
+    bits = next(int(line.split()[1], 16) for line in status.splitlines() if "CapEff" in line)
+    needed = {"SETGID": 6, "SETUID": 7, "SETPCAP": 8, "SYS_ADMIN": 21}
+    missing = [f"CAP_{name}" for name, bit in needed.items() if not bits >> bit & 1]
+    if missing:
+        pytest.skip(f"needs {' and '.join(missing)}, to become another user")
+    return [sys.executable, str(HERE / "as_user.py"), ",".join(capabilities)]
+
+
+@pytest.fixture(scope="module")
+def a_cgroup(cgroup2: Path) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="pylibbpf-", dir=cgroup2))
+    folder.chmod(0o755)
+    yield folder
+    folder.rmdir()
+
+
+@pytest.fixture(scope="module")
+def service(bpf: None, objects: Path, a_cgroup: Path) -> Outcomes:
+    """The outcomes of a service with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, and no root."""
+    return run(become(SERVICE), objects, str(a_cgroup))
+
+
+@pytest.fixture(scope="module")
+def nobody(objects: Path) -> Outcomes:
+    """The outcomes of a user without any capability."""
+    if not os.geteuid():
+        return run(become(()), objects)
+    status = Path("/proc/self/status").read_text()
+    if not any(line.startswith("CapEff:\t0000000000000000") for line in status.splitlines()):
+        pytest.skip("needs to be root, or a user without capabilities")
+    return run([], objects)
+
+
+@pytest.fixture(scope="module")
+def namespaced(objects: Path) -> Outcomes:
+    """The outcomes of root in a user namespace, with all the capabilities that count there."""
+    command = ["unshare", "--user", "--map-root-user"]
+    tried = subprocess.run([*command, "true"], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"needs user namespaces ({tried.stderr.strip()})")
+    return run(command, objects)
+
+
+def refusal(outcomes: Outcomes, name: str) -> str:
+    kind, text = outcomes[name]
+    assert kind == "BpfPermissionError", (name, kind, text)
+    return str(text)
+
+
+# ---- a service
+
+
+def test_a_service_has_what_it_was_given(service: Outcomes) -> None:
+    assert service["capabilities"] == ("ok", sorted(SERVICE))
+
+
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [
+        ("raw_tracepoint", True),
+        ("tp_btf", True),
+        ("iterator", True),
+        ("maps", [[[1, 2], [3, 3]], 5]),
+        ("ring_buffer", [0, 1, 2]),
+        ("perf_buffer", [0, 1, 2]),
+        ("perf_event", True),
+        ("xdp_load", 0),
+        ("cgroup", True),
+    ],
+)
+def test_what_three_capabilities_allow(service: Outcomes, name: str, result: object) -> None:
+    assert service[name] == ("ok", result)
+
+
+def test_a_service_may_not_read_tracefs(service: Outcomes) -> None:
+    if Path("/sys/kernel/tracing").stat().st_mode & 0o005:
+        assert service["tracepoint"] == ("ok", True)
+        return
+    text = refusal(service, "tracepoint")
+    assert "tracefs (/sys/kernel/tracing) may not be read by this user" in text
+    assert "sudo mount -o remount,mode=755 /sys/kernel/tracing" in text
+    assert "Instead: raw_tp and tp_btf programs attach to the same tracepoints" in text
+
+
+def test_ids_need_cap_sys_admin(service: Outcomes) -> None:
+    works, reason = service["ids"][1]
+    assert works is False
+    assert reason.startswith("the process lacks CAP_SYS_ADMIN")
+
+
+def test_addresses_need_cap_syslog(service: Outcomes) -> None:
+    works, reason = service["addresses"][1]
+    assert works is False
+    assert reason.startswith("the process lacks CAP_SYSLOG")
+
+
+def test_fentry_works_for_a_service_where_it_works_for_root(service: Outcomes) -> None:
+    """Else the error says what was ruled out, and what does work here."""
+    if pylibbpf.doctor().ability("hook", "fentry").works:
+        assert service["fentry"] == ("ok", True)
+        return
+    text = refusal(service, "fentry")
+    assert "no probe shows the cause" in text
+    assert "capabilities (the process has CAP_BPF and CAP_PERFMON)" in text
+    assert "the verifier (loading is refused before it looks at the program)" in text
+    assert "Instead, works here: tp_btf or raw_tp" in text
+
+
+def test_the_doctor_tells_a_service_the_same(service: Outcomes) -> None:
+    _, verdicts = service["verdicts"]
+    names = {
+        "raw_tp": "raw_tracepoint",
+        "tp_btf": "tp_btf",
+        "tracepoint": "tracepoint",
+        "iter": "iterator",
+        "fentry": "fentry",
+        "perf_event (software)": "perf_event",
+        "xdp": "xdp_load",
+    }
+    for hook, scenario in names.items():
+        assert verdicts[hook] is (service[scenario][0] == "ok"), hook
+
+
+# ---- a user without privileges
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        ("raw_tracepoint", "CAP_BPF and CAP_PERFMON"),
+        ("tp_btf", "CAP_BPF and CAP_PERFMON"),
+        ("tracepoint", "CAP_BPF and CAP_PERFMON"),
+        ("iterator", "CAP_BPF and CAP_PERFMON"),
+        ("fentry", "CAP_BPF and CAP_PERFMON"),
+        ("perf_event", "CAP_BPF and CAP_PERFMON"),
+        ("xdp_load", "CAP_BPF and CAP_NET_ADMIN"),
+        ("cgroup", "CAP_BPF and CAP_NET_ADMIN"),
+        ("maps", "CAP_BPF"),
+        ("ring_buffer", "CAP_BPF"),
+        ("perf_buffer", "CAP_BPF"),
+    ],
+)
+def test_without_capabilities_the_missing_ones_are_named(
+    nobody: Outcomes, name: str, missing: str
+) -> None:
+    text = refusal(nobody, name)
+    assert f"the process lacks {missing}" in text
+    assert "To mend it: " in text
+
+
+def test_without_capabilities_the_doctor_says_no(nobody: Outcomes) -> None:
+    _, verdicts = nobody["verdicts"]
+    assert set(verdicts.values()) == {False}
+    assert "CAP_SYS_ADMIN" in nobody["ids"][1][1]
+    assert "CAP_SYSLOG" in nobody["addresses"][1][1]
+
+
+# ---- root of a user namespace
+
+
+def test_in_a_user_namespace_that_is_the_cause(namespaced: Outcomes) -> None:
+    for name in ("raw_tracepoint", "xdp_load", "tp_btf"):
+        text = refusal(namespaced, name)
+        assert "the process is in a user namespace" in text, name
+        assert "outside the user namespace" in text, name
+    _, verdicts = namespaced["verdicts"]
+    assert set(verdicts.values()) == {False}
