@@ -244,6 +244,9 @@ class Object(Streams):
         Privileges: CAP_BPF; CAP_PERFMON for tracing programs, CAP_NET_ADMIN for networking ones.
         After a failure the object can only be closed.
 
+        A map whose ``pin_path`` is there already is that map; where the two differ, in type,
+        sizes, flags or the types of keys and values, the error says in what.
+
         Raises:
             VerifierError: the kernel's verifier refused a program.
             BpfPermissionError: a privilege is missing; the text says which, where a probe shows it.
@@ -258,6 +261,11 @@ class Object(Streams):
                     else "its load was tried before and failed; open it again"
                 )
                 raise BpfError(errno.EINVAL, "load", self.name, why)
+            for each in self._handle.maps:
+                if each.pin_path is not None:
+                    from pylibbpf.reuse import check_pinned
+
+                    check_pinned(self, each, self._engine)
             self._handle.load()
             self._loaded = True
 

@@ -446,6 +446,9 @@ class Engine(Protocol):
     def abilities(self) -> tuple[Ability, ...]:
         """What works here for this process, and why the rest does not. Changes nothing."""
 
+    def map_of_descriptor(self, fd: int) -> OpenMapHandle:
+        """The map of an open descriptor, which is copied."""
+
     def open_program(self, where: str | int) -> StandingProgram: ...
     def open_link(self, where: str | int) -> StandingLink: ...
     def ids(self, what: str) -> Iterator[int]:

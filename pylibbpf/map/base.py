@@ -170,6 +170,21 @@ class Map(Handle):
         """
         self._handle.unpin(self._path(path))
 
+    def reuse(self, source: Map | int | str | os.PathLike[str], *, types: bool = True) -> None:
+        """Use a map that is there already, instead of making one at load.
+
+        ``source`` is a map, of this process, a descriptor or the path of a pin. It must be what
+        the object defines: type, sizes, ``max_entries``, flags, and, unless ``types`` is False,
+        the C types of keys and values, as far as the kernel shows them (CAP_SYS_ADMIN). Before
+        load only.
+
+        Raises:
+            BpfError: EINVAL, it is another kind of map, and in what; EBUSY, the object is loaded.
+        """
+        from pylibbpf.reuse import reuse
+
+        reuse(self, source, types)
+
     def _path(self, path: str | os.PathLike[str] | None) -> str:
         if path is None:
             path = self.pin_path

@@ -95,6 +95,11 @@ class KernelEngine:
 
         return abilities()
 
+    def map_of_descriptor(self, fd: int) -> OpenMap:
+        from pylibbpf.engine.kernel.openmap import OpenMap
+
+        return OpenMap.by_fd(fd)
+
     def open_program(self, where: str | int) -> StandingProgram:
         from pylibbpf.engine.kernel.standing import KernelStandingProgram
 
