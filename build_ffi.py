@@ -27,6 +27,7 @@ SHIM_PARTS = (
     "links",
     "netns",
     "legacy",
+    "devices",
     "maps",
     "perf",
     "scalars",
@@ -48,6 +49,8 @@ _INCLUDES = """
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/perf_event.h>
+#include <linux/pkt_cls.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
@@ -62,6 +65,7 @@ _INCLUDES = """
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>

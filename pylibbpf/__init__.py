@@ -25,9 +25,11 @@ from pylibbpf.object import Attached, AttachError, Object, open_object
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pylibbpf.attach.devices import TcLink, TcxLink, XdpLink
     from pylibbpf.btf.record import Enumeration, Record
     from pylibbpf.cgroup import CgroupProgram, CgroupPrograms, query_cgroup
     from pylibbpf.checkup import Report, doctor
+    from pylibbpf.leftovers import StaleAttachment, stale
     from pylibbpf.link import Link
     from pylibbpf.map import ArrayMap, BloomFilter, HashMap, Map, QueueMap
     from pylibbpf.named import Named
@@ -86,8 +88,12 @@ __all__ = [
     "Report",
     "RingBuffer",
     "RunResult",
+    "StaleAttachment",
+    "TcLink",
+    "TcxLink",
     "UserRingBuffer",
     "VerifierError",
+    "XdpLink",
     "doctor",
     "links",
     "maps",
@@ -98,6 +104,7 @@ __all__ = [
     "programs",
     "query_cgroup",
     "run_stats",
+    "stale",
 ]
 
 # Imported when first asked for: a service that loads an object and waits needs none of them.
@@ -126,6 +133,10 @@ _LATER = {
     "Recorded": "recorder",
     "RingBuffer": "ringbuf",
     "RunResult": "testrun",
+    "StaleAttachment": "leftovers",
+    "TcLink": "attach.devices",
+    "TcxLink": "attach.devices",
+    "XdpLink": "attach.devices",
     "links": "standing",
     "maps": "standing",
     "open_link": "standing",
@@ -136,6 +147,7 @@ _LATER = {
     "query_cgroup": "cgroup",
     "doctor": "checkup",
     "run_stats": "standing",
+    "stale": "leftovers",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pylibbpf.attach.cgroups import CgroupHooks
+from pylibbpf.attach.devices import DeviceHooks
 from pylibbpf.attach.perf import PerfHooks
 from pylibbpf.attach.tracing import TracingHooks
 from pylibbpf.uapi.enums import AttachType, ProgType, named
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Program"]
 
 
-class Program(TracingHooks, PerfHooks, CgroupHooks):
+class Program(TracingHooks, PerfHooks, CgroupHooks, DeviceHooks):
     """One program of an object: ``obj.programs["name"]``.
 
     ``type``, ``expected_attach_type``, ``autoload``, ``autoattach`` and ``flags`` can be set

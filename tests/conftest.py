@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from wire import Wire, cable
 
 from pylibbpf.cli.mounts import private_mounts
 
@@ -50,6 +52,23 @@ def examples() -> Path:
     """The folder with the objects of examples; PYLIBBPF_TEST_OBJECTS names another build."""
     other = os.environ.get("PYLIBBPF_TEST_OBJECTS")
     return Path(other) / "examples" if other else ROOT / "examples"
+
+
+@pytest.fixture
+def wire(bpf: None) -> Iterator[Wire]:
+    """Two network namespaces with a veth pair between them."""
+    if not _has(_SYS_ADMIN, _NET_ADMIN):
+        pytest.skip("needs CAP_SYS_ADMIN and CAP_NET_ADMIN, to make network namespaces")
+    with cable() as made:
+        yield made
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the test's own for entries of attachments that outlive their process."""
+    folder = tmp_path / "ledger"
+    monkeypatch.setenv("PYLIBBPF_RUNTIME_DIR", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pylibbpf.handle import Handle
+from pylibbpf.link import Link
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     from pylibbpf.engine.abc import ProgramHandle
     from pylibbpf.hook import Hook
-    from pylibbpf.link import Link
     from pylibbpf.object import Object
+
+    _L = TypeVar("_L", bound=Link)
 
 
 class Attachable(Handle):
@@ -18,8 +22,31 @@ class Attachable(Handle):
     _owner: Object
     _handle: ProgramHandle
     name: str
+    section: str
 
     def _attach_to(self, hook: Hook | None) -> Link:
         """Attach to a hook, or to what the SEC() name says."""
+        return self._attach_as(Link, hook)
+
+    def _attach_as(self, kind: type[_L], hook: Hook | None) -> _L:
+        """Attach to a hook whose links are of a class of their own."""
         self._owner._need_loaded("attach", self.name)
-        return self._owner._add_link(self._handle.attach(hook), self.name)
+        link = kind(self._owner, self._handle.attach(hook), self.name)
+        self._owner._links[id(link)] = link
+        return link
+
+    def _need_type(self, method: str, *kinds: int) -> None:
+        """Refuse a program whose type is not the hook's.
+
+        Raises:
+            TypeError: it is of another type.
+        """
+        if self._handle.type not in kinds:
+            from pylibbpf.uapi.enums import ProgType, named
+
+            wanted = " or ".join(ProgType(each).name for each in kinds)
+            found = named(ProgType, self._handle.type)
+            raise TypeError(
+                f"{method}() attaches programs of type {wanted}; {self.name!r} is of type "
+                f'{getattr(found, "name", found)} (SEC("{self.section}"))'
+            )

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
-    from pylibbpf.cli import doctor, gen, inspect, run
+    from pylibbpf.cli import detach, doctor, gen, inspect, run
 
     if sys.stdout is None:  # closed by the caller (>&-)
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for the rest of the process
@@ -52,7 +52,13 @@ def _main(argv: Sequence[str] | None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"pylibbpf {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name, module in (("run", run), ("inspect", inspect), ("gen", gen), ("doctor", doctor)):
+    for name, module in (
+        ("run", run),
+        ("inspect", inspect),
+        ("gen", gen),
+        ("doctor", doctor),
+        ("detach", detach),
+    ):
         summary = (module.__doc__ or "").splitlines()[0]
         verb = verbs.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         module.configure(verb)

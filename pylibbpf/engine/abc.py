@@ -56,6 +56,30 @@ class LinkHandle(Protocol):
         """Detach, unless it is pinned. It is closed even where the kernel refused, and raised."""
 
 
+class XdpHandle(LinkHandle, Protocol):
+    """An XDP program that is attached."""
+
+    @property
+    def mode(self) -> str | None:
+        """How it runs, by what the kernel says; None if it is not attached any more."""
+
+
+class TcHandle(LinkHandle, Protocol):
+    """A filter of tc."""
+
+    @property
+    def handle(self) -> int: ...
+    @property
+    def priority(self) -> int: ...
+
+
+class ListHandle(LinkHandle, Protocol):
+    """A program in the list of an interface."""
+
+    def list(self) -> tuple[int, tuple[int, ...]]:
+        """The list's revision, and the ids of its programs in the order in which they run."""
+
+
 class RunResult(Protocol):
     """What ``test_run`` returned."""
 
@@ -414,6 +438,23 @@ class CgroupQuery(Protocol):
     def revision(self) -> int | None: ...
 
 
+class StaleHandle(Protocol):
+    """An attachment that its process did not undo."""
+
+    entry: str
+    kind: str
+    place: str
+    program_id: int
+    program_name: str
+    pid: int
+    command: str
+    time: float
+    state: str
+    reason: str | None
+
+    def detach(self) -> None: ...
+
+
 class Engine(Protocol):
     """Opens objects, and tells what it can do."""
 
@@ -456,3 +497,6 @@ class Engine(Protocol):
 
     def run_stats(self) -> Standing:
         """Have the time counted that programs take, until it is closed."""
+
+    def stale(self) -> Sequence[StaleHandle]:
+        """What processes that are dead, or of which nothing can be seen, have not undone."""

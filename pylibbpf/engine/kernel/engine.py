@@ -17,13 +17,13 @@ from pylibbpf.errors import BpfError, ClosedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any, Protocol, TypeVar
 
     _L = TypeVar("_L", bound=KernelLink)
 
     from pylibbpf.ability import Ability, Library
-    from pylibbpf.engine.abc import Standing, StandingLink, StandingProgram
+    from pylibbpf.engine.abc import StaleHandle, Standing, StandingLink, StandingProgram
     from pylibbpf.engine.kernel.cgroups import Query
     from pylibbpf.engine.kernel.openmap import OpenMap
 
@@ -119,6 +119,11 @@ class KernelEngine:
         from pylibbpf.engine.kernel.standing import RunStats
 
         return RunStats()
+
+    def stale(self) -> Sequence[StaleHandle]:
+        from pylibbpf.engine.kernel.stale import stale
+
+        return stale()
 
 
 class KernelObject:

@@ -113,6 +113,7 @@ def _known(facts: _Facts) -> dict[str, Any]:
             known["cgroup2"] = mounted
     known.setdefault("page_size", os.sysconf("SC_PAGE_SIZE"))
     known.setdefault("root", "/")
+    known.setdefault("kernel", os.uname().release)
     if "max_entries" in known:
         known["last_index"] = known["max_entries"] - 1
     return known
@@ -141,6 +142,20 @@ def _lacks(hook: Callable[[_Facts], bool], *paths: str) -> Callable[[_Facts], bo
     )
 
 
+def _older(hook: str, major: int, minor: int) -> Callable[[_Facts], bool]:
+    """The hook is of this kind, and the running kernel is older than that."""
+
+    def older(facts: _Facts) -> bool:
+        release = str(facts["kernel"]).split(".")
+        try:
+            running = int(release[0]), int(release[1].partition("-")[0])
+        except (ValueError, IndexError):
+            return False
+        return facts.get("hook") == hook and running < (major, minor)
+
+    return older
+
+
 _ARRAYS = _is(
     "map_type", "array", "percpu_array", "prog_array", "perf_event_array", "cgroup_array",
     "array_of_maps", "devmap", "sockmap", "xskmap", "cpumap", "reuseport_sockarray",
@@ -150,6 +165,7 @@ _KEYLESS = _is("map_type", "queue", "stack", "ringbuf", "user_ringbuf", "bloom_f
 _TRACEPOINT = _hook("tp", "tracepoint")
 _KPROBE = _hook("kprobe", "kretprobe", "ksyscall", "kretsyscall")
 _UPROBE = _hook("uprobe", "uretprobe", "usdt")
+_LISTED = _hook("tcx", "netkit")
 _TRACEFS = ("sys/kernel/tracing/events", "sys/kernel/debug/tracing/events")
 _KPROBES = ("sys/bus/event_source/devices/kprobe",)
 
@@ -438,6 +454,51 @@ _TABLE: tuple[_Hint, ...] = (
             _UPROBE,
         ),
         _on(_e.ESRCH, "there is no such process or kernel function"),
+        _on(
+            _e.EINVAL,
+            "a program must be loaded for the device that it is to be offloaded to",
+            lambda facts: _hook("xdp")(facts) and facts.get("mode") == "offload",
+        ),
+        _on(
+            _e.EINVAL,
+            "tcx needs Linux 6.6, and this is {kernel}: use attach_tc()",
+            _older("tcx", 6, 6),
+        ),
+        _on(_e.EINVAL, "netkit needs Linux 6.7, and this is {kernel}", _older("netkit", 6, 7)),
+        _on(
+            _e.EINVAL, "netfilter needs Linux 6.4, and this is {kernel}", _older("netfilter", 6, 4)
+        ),
+        _on(
+            _e.EINVAL,
+            "the kernel was built without netkit (CONFIG_NETKIT), or {interface} is no netkit"
+            " device",
+            _hook("netkit"),
+        ),
+        _on(_e.ENXIO, "{interface} is no netkit device", _hook("netkit")),
+        _on(
+            _e.EACCES,
+            "{interface} is the peer of a netkit pair: name the primary device, with peer=True"
+            " for programs at the peer",
+            _hook("netkit"),
+        ),
+        _on(_e.EEXIST, "the program is in this list already", _LISTED),
+        _on(_e.ENOENT, "the program or link to attach next to is not in this list", _LISTED),
+        _on(
+            _e.ESTALE,
+            "the list has changed since it had that revision: ask for it again",
+            _LISTED,
+        ),
+        _on(_e.ERANGE, "the list is full (64 programs)", _LISTED),
+        _on(
+            _e.ERANGE,
+            "with defrag the priority must be above -400, where fragments are put together",
+            lambda facts: _hook("netfilter")(facts) and bool(facts.get("defrag")),
+        ),
+        _on(
+            _e.EBUSY,
+            "another BPF program has this priority at that hook of netfilter: take another",
+            _hook("netfilter"),
+        ),
         _on(
             _UNSUPPORTED,
             "the network driver has no native XDP for this program: use generic (skb) mode",

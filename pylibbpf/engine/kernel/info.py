@@ -51,20 +51,21 @@ class program_by_id:  # noqa: N801  # reads as a statement: with program_by_id(i
     Privileges: CAP_SYS_ADMIN.
     """
 
-    __slots__ = ("_fd", "_id")
+    __slots__ = ("_cell", "_id")
 
     def __init__(self, id: int) -> None:
+        ffi, lib = load()
         self._id = id
+        self._cell = ffi.gc(ffi.new("int *", -1), lib.plb_fd_close)
 
     def __enter__(self) -> int | None:
         _, lib = load()
-        fd = lib.bpf_prog_get_fd_by_id(self._id)
-        if fd == -errno.ENOENT:
-            self._fd = -1
+        rc = lib.plb_fd_program(self._cell, self._id)
+        if rc == -errno.ENOENT:
             return None
-        self._fd = check(fd, "open by id the program", str(self._id))
-        return self._fd
+        check(rc, "open by id the program", str(self._id))
+        return int(self._cell[0])
 
     def __exit__(self, *exception: object) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
+        _, lib = load()
+        lib.plb_fd_close(self._cell)

@@ -21,8 +21,9 @@ import json
 import os
 import stat
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
+from pylibbpf.engine.kernel.library import load
 from pylibbpf.errors import BpfError
 
 TYPE_CHECKING = False
@@ -71,9 +72,14 @@ class Process:
             command[:200],
         )
 
+    @property
+    def since_another_boot(self) -> bool:
+        """Whether it ran before this machine was started the last time."""
+        return self.boot != _boot()
+
     def alive(self) -> bool | None:
         """Whether it runs still; None where that cannot be seen from here."""
-        if self.boot != _boot():
+        if self.since_another_boot:
             return False
         if self.pid_namespace != os.stat("/proc/self/ns/pid").st_ino:
             return None
@@ -145,7 +151,9 @@ class Record:
         """
         try:
             with _Folder(self._folder, make=True) as at:
-                at.write(self.name, {"format": _FORMAT, **asdict(self._entry)})
+                content = {"format": _FORMAT, **asdict(self._entry)}
+                del content["name"]
+                at.write(self.name, content)
         except OSError as error:
             raise BpfError(
                 error.errno or 0,
@@ -155,6 +163,12 @@ class Record:
                 f"no entry of it could be written to {self._folder} "
                 f"({error.strerror or error}): set {ENVIRONMENT} to a folder of your own",
             ) from None
+
+    def update(self, place: dict[str, Any]) -> None:
+        """Have the entry say what is known of the place by now."""
+        if place != self._entry.place:
+            self._entry = replace(self._entry, place=place)
+            self.write()
 
     def remove(self) -> None:
         """Take it off the ledger. A second call does nothing.
@@ -169,36 +183,43 @@ class _Folder:
     """The folder, open and found to be nobody else's."""
 
     def __init__(self, path: str, *, make: bool = False) -> None:
-        self._path, self._make, self._fd = path, make, -1
+        ffi, lib = load()
+        self._path, self._make = path, make
+        # Closed when it is collected, too: whatever interrupts us.
+        self._cell = ffi.gc(ffi.new("int *", -1), lib.plb_fd_close)
+
+    @property
+    def _fd(self) -> int:
+        return int(self._cell[0])
 
     def __enter__(self) -> _Folder:
+        ffi, lib = load()
         if self._make:
             try:
                 os.mkdir(self._path, 0o700)
             except FileExistsError:
                 pass
-        self._fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            found = os.fstat(self._fd)
-            if found.st_uid != os.geteuid():
-                raise PermissionError(1, f"it belongs to user {found.st_uid}")
-            if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                raise PermissionError(1, "others may write to it (chmod go-w)")
-        except BaseException:
-            os.close(self._fd)
-            raise
+        path = ffi.new("char[]", os.fsencode(self._path))
+        rc = lib.plb_fd_open(self._cell, path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        if rc < 0:
+            raise OSError(-rc, os.strerror(-rc))  # which becomes FileNotFoundError and its like
+        found = os.fstat(self._fd)
+        if found.st_uid != os.geteuid():
+            raise PermissionError(1, f"it belongs to user {found.st_uid}")
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PermissionError(1, "others may write to it (chmod go-w)")
         return self
 
     def __exit__(self, *exception: object) -> None:
-        os.close(self._fd)
+        _, lib = load()
+        lib.plb_fd_close(self._cell)
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Write a file that is whole when it appears."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         hidden = f".{name}"
         try:
-            fd = os.open(hidden, flags, 0o600, dir_fd=self._fd)
-            with open(fd, "w", encoding="utf-8") as file:
+            # open(), not os.open(): a descriptor that is a number may be lost to a signal.
+            with open(f"/proc/self/fd/{self._fd}/{hidden}", "x", encoding="utf-8") as file:
                 json.dump(content, file, indent=1)
             os.rename(hidden, name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
         except BaseException:

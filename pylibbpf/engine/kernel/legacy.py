@@ -13,7 +13,7 @@ from importlib import import_module
 
 from pylibbpf.engine.kernel.capture import Capture
 from pylibbpf.engine.kernel.check import check
-from pylibbpf.engine.kernel.info import program_info
+from pylibbpf.engine.kernel.info import program_by_id, program_info
 from pylibbpf.engine.kernel.ledger import Record
 from pylibbpf.engine.kernel.nolink import NoLink
 from pylibbpf.errors import BpfError, ClosedError, NotSupportedError
@@ -66,9 +66,24 @@ class Place:
         """Detach that program, and no other; clears ``mark``. Gives 0 or -errno."""
         raise NotImplementedError
 
+    def remove(self, mark: Any, program_id: int) -> int:
+        """Detach the program of that id, and no other, for a process that is dead.
+
+        Raises:
+            BpfPermissionError: the program cannot be opened by its id, which is needed here.
+        """
+        with program_by_id(program_id) as fd:
+            return self.detach(mark, fd) if fd is not None else -errno.ENOENT
+
     def holds(self, program_id: int) -> bool:
         """Ask the kernel whether the program is attached here."""
         raise NotImplementedError
+
+    def explain(self, error: BpfError) -> None:
+        """Have the error of an attach say more (``error.cause``), where more is known here."""
+
+    def tidy(self) -> None:
+        """After detaching, or an attach that failed: undo what attaching did besides."""
 
     def close(self) -> None:
         """Give back descriptors of the place; a second call does nothing."""
@@ -125,12 +140,16 @@ class LegacyAttachment(NoLink):
                 identity = program_info(program.fd)
                 # Before it is made: whatever interrupts us, the object's close undoes it.
                 owner.keep(attachment)
+                record = Record(place.kind, place.facts(), dict(identity.facts()))
                 try:
-                    attachment._write(Record(place.kind, place.facts(), dict(identity.facts())))
+                    attachment._write(record)
                     with Capture() as capture:
                         rc = place.attach(attachment._mark, program.fd)
                     attachment.check(rc, capture, facts)
-                except BaseException:
+                    record.update(place.facts())
+                except BaseException as error:
+                    if isinstance(error, BpfError):
+                        place.explain(error)
                     attachment.close()
                     raise
                 capture.log()
@@ -177,6 +196,7 @@ class LegacyAttachment(NoLink):
                     rc = self.place.detach(self._mark, self._program.fd)
             if rc >= 0 or -rc in self.place.gone:
                 rc = 0
+                self.place.tidy()
                 if self._record is not None:
                     self._record.remove()
                     self._record = None

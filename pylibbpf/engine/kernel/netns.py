@@ -19,7 +19,7 @@ from pylibbpf.errors import BpfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from typing import Any, TypeAlias
 
     NetnsArgument: TypeAlias = "str | int | os.PathLike[str] | None"
 
@@ -33,9 +33,12 @@ _IFNAMSIZ = 16
 
 
 class Netns:
-    """A network namespace that is held open; ``fd`` is -1 where it is this thread's own."""
+    """A network namespace that is held open; ``fd`` is -1 where it is this thread's own.
 
-    __slots__ = ("fd", "inode", "name")
+    It is closed when it is collected, too.
+    """
+
+    __slots__ = ("_cell", "_device", "inode", "name")
 
     def __init__(self, which: NetnsArgument = None) -> None:
         """Open a namespace: by name in /run/netns, by path or by descriptor; None is our own.
@@ -43,45 +46,51 @@ class Netns:
         Raises:
             BpfError: there is none of that name, or what was named is no network namespace.
         """
-        self.fd = -1
+        ffi, lib = load()
+        self._cell = ffi.gc(ffi.new("int *", -1), lib.plb_fd_close)
         self.name: str | None = None
         """Name or path, as it was given."""
         own = os.stat(_OWN)
         if which is None:
-            self.inode = own.st_ino
+            self._device, self.inode = own.st_dev, own.st_ino
             return
         with attaching:  # no child is forked while the descriptor is nobody's
-            self.fd = self._open(which)
+            self._open(which)
         try:
             self._check_kind()
             found = os.fstat(self.fd)
         except BaseException:
             self.close()
             raise
-        self.inode = found.st_ino
+        self._device, self.inode = found.st_dev, found.st_ino
         if (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino):
             self.close()  # entering it would need CAP_SYS_ADMIN for nothing
 
-    def _open(self, which: str | int | os.PathLike[str]) -> int:
+    @property
+    def fd(self) -> int:
+        return int(self._cell[0])
+
+    def _open(self, which: str | int | os.PathLike[str]) -> None:
+        _, lib = load()
         if isinstance(which, str | os.PathLike):
-            path = name = os.fspath(which)
+            name = path = os.fspath(which)
             if isinstance(which, str) and "/" not in which:
                 path = f"{FOLDER}/{which}"
             self.name = name
-            try:
-                if not name:
-                    raise FileNotFoundError(errno.ENOENT, "")
-                return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError as error:
-                number = error.errno or errno.EIO
-            raise BpfError(number, "open network namespace", name, _near(name, number))
-        fd = operator.index(which)
-        self.name = f"descriptor {fd}"
-        try:
-            return os.dup(fd)
-        except OSError as error:
-            number = error.errno or errno.EIO
-        raise BpfError(number, "open network namespace", self.name)
+        else:
+            fd = operator.index(which)
+            path = f"/proc/self/fd/{fd}"
+            name = self.name = f"descriptor {fd}"
+        rc = (
+            lib.plb_fd_open(self._cell, c_string(path, "path"), os.O_RDONLY)
+            if name
+            else -errno.ENOENT
+        )
+        if rc < 0:
+            cause = _near(name, -rc) if isinstance(which, str) else None
+            if rc == -errno.ENOENT and not isinstance(which, str | os.PathLike):
+                rc, cause = -errno.EBADF, "it is not open"
+            raise BpfError(-rc, "open network namespace", name, cause)
 
     def _check_kind(self) -> None:
         import fcntl
@@ -95,12 +104,55 @@ class Netns:
                 errno.EINVAL, "open network namespace", self.name, "that is no network namespace"
             )
 
+    @classmethod
+    def find(cls, facts: dict[str, Any]) -> Netns:
+        """Find again the namespace of :meth:`facts`, wherever it is to be seen.
+
+        Raises:
+            BpfError: it is not to be seen from here.
+        """
+        wanted = (int(facts["device"]), int(facts["inode"]))
+        paths = [_OWN, f"{facts['name']}", f"{FOLDER}/{facts['name']}"]
+        for folder, rest in ((FOLDER, ""), ("/proc", "/ns/net")):
+            try:
+                names = os.listdir(folder)
+            except OSError:
+                continue
+            paths += [f"{folder}/{name}{rest}" for name in names if not rest or name.isdigit()]
+        for path in paths:
+            try:
+                seen = os.stat(path)
+            except (OSError, ValueError):
+                continue
+            if (seen.st_dev, seen.st_ino) == wanted:
+                try:
+                    found = cls(path)
+                except BpfError:
+                    continue  # a process that has just ended
+                if (found._device, found.inode) == wanted:
+                    found.name = facts["name"]
+                    return found
+                found.close()
+        raise BpfError(
+            errno.ENOENT,
+            "find network namespace",
+            str(facts["name"] or facts["inode"]),
+            "it is gone, with what was attached in it, or kept by what cannot be seen from here",
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """What :meth:`find` needs, as JSON can hold it."""
+        return {"device": self._device, "inode": self.inode, "name": self.name}
+
+    def where(self) -> str:
+        """The namespace as the end of a phrase; nothing for this thread's own."""
+        return f" of network namespace {self.name or self.inode}" if self.fd >= 0 else ""
+
     def close(self) -> None:
         """Let go of it. A second call does nothing."""
+        _, lib = load()
         with attaching:
-            fd, self.fd = self.fd, -1
-            if fd >= 0:
-                os.close(fd)
+            lib.plb_fd_close(self._cell)
 
     def interface(self, which: str | int) -> Interface:
         """Look up an interface by name or index.

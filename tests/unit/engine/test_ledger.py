@@ -19,6 +19,11 @@ from pylibbpf.engine.kernel import ledger
 PROGRAM = {"id": 7, "tag": "0123456789abcdef", "name": "filter", "load_time": 123}
 
 
+pytest.importorskip(
+    "pylibbpf.engine.kernel._libbpf", reason="the extension was not built (no C compiler)"
+)
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     path = tmp_path / "ledger"

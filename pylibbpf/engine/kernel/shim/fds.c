@@ -17,6 +17,16 @@ void plb_fd_close(int *cell)
 		return 0;            \
 	} while (0)
 
+int plb_fd_open(int *cell, const char *path, int flags)
+{
+	int fd = open(path, flags | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	*cell = fd;
+	return 0;
+}
+
 int plb_fd_open_pin(int *cell, const char *path, const struct bpf_obj_get_opts *opts)
 {
 	PLB_FD(cell, bpf_obj_get_opts(path, opts));
