@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pylibbpf.checkup import Report, doctor
     from pylibbpf.leftovers import StaleAttachment, stale
     from pylibbpf.link import Link
-    from pylibbpf.map import ArrayMap, BloomFilter, HashMap, Map, QueueMap
+    from pylibbpf.map import ArrayMap, BloomFilter, HashMap, Map, QueueMap, StructOpsMap
     from pylibbpf.named import Named
     from pylibbpf.perfbuf import CpuRecord, PerfBuffer
     from pylibbpf.program import Program
@@ -89,6 +89,7 @@ __all__ = [
     "RingBuffer",
     "RunResult",
     "StaleAttachment",
+    "StructOpsMap",
     "TcLink",
     "TcxLink",
     "UserRingBuffer",
@@ -137,6 +138,7 @@ _LATER = {
     "TcLink": "attach.devices",
     "TcxLink": "attach.devices",
     "XdpLink": "attach.devices",
+    "StructOpsMap": "map",
     "links": "standing",
     "maps": "standing",
     "open_link": "standing",

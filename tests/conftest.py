@@ -87,3 +87,11 @@ def network_namespaces() -> None:
     """The right to make network namespaces, and interfaces in them."""
     if not _has(_SYS_ADMIN, _NET_ADMIN):
         pytest.skip("needs CAP_SYS_ADMIN and CAP_NET_ADMIN, for network namespaces")
+
+
+@pytest.fixture
+def sound_kernel(bpf: None) -> None:
+    """A kernel that no oops or BUG has damaged: one that was may hang in struct_ops."""
+    tainted = int(Path("/proc/sys/kernel/tainted").read_text())
+    if tainted & 128:  # TAINT_DIE
+        pytest.skip("the kernel is damaged by an oops or BUG since it was booted (tainted: 128)")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+
+from pylibbpf.errors import BpfError
 from pylibbpf.map.base import Map
 
 TYPE_CHECKING = False
@@ -40,3 +43,16 @@ class StructOpsMap(Map):
             BpfError: EBUSY, it is in use already; EEXIST, another of that name is.
         """
         return self._owner._add_link(self._handle.attach_struct_ops(), self.name)
+
+    def unregister(self) -> None:
+        """End a registration without a link, by whichever process it was made.
+
+        It outlives a process that is killed; ``pylibbpf.open_map(id)`` gives its map.
+
+        Raises:
+            BpfError: ENOENT, it is not registered; EOPNOTSUPP, it is by a link: detach that.
+        """
+        if not self._handle.delete(bytes(4)):
+            raise BpfError(
+                errno.ENOENT, "unregister", self.name, "it is not registered without a link"
+            )

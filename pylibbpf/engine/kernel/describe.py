@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     _Facts = dict[str, Any]
 
-__all__ = ["fdinfo", "link_info", "program_info", "type_and_id"]
+__all__ = ["fdinfo", "link_info", "program_info", "struct_ops_link", "type_and_id"]
 
 _NAME = 256  # more than any name of a function or tracepoint (KSYM_NAME_LEN is 512 since 6.1)
 _SYMBOL = 512
@@ -114,6 +114,13 @@ def type_and_id(fd: int, name: str | None = None) -> tuple[int, int]:
     ffi, _ = load()
     info = _ask(fd, ffi.new("struct bpf_link_info *"), name)
     return info.type, info.id
+
+
+def struct_ops_link(fd: int) -> tuple[int, int]:
+    """The type of a link, and the id of its map if that is STRUCT_OPS."""
+    ffi, _ = load()
+    info = _ask(fd, ffi.new("struct bpf_link_info *"), None)
+    return info.type, info.struct_ops.map_id
 
 
 def link_info(fd: int, name: str | None = None) -> LinkInfo:

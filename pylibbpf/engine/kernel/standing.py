@@ -6,6 +6,7 @@ Maps that do are :mod:`pylibbpf.engine.kernel.openmap`'s.
 from __future__ import annotations
 
 import errno
+import time
 from _thread import RLock
 
 from pylibbpf.engine.fork import track
@@ -31,6 +32,9 @@ __all__ = [
 ]
 
 
+_TRIES = 500
+
+
 class Lone:
     """A descriptor that belongs to no object, with what an object does for its parts."""
 
@@ -52,7 +56,14 @@ class Lone:
             pins.pinned_fd(self.cell, where, self.what)
         else:
             call = getattr(self.lib, f"plb_fd_{self.what}")
-            check(call(self.cell, where), f"open {self.what} by id", str(where))
+            rc = call(self.cell, where)
+            for _ in range(_TRIES):
+                if rc != -errno.EAGAIN:
+                    break
+                # A link that somebody makes at this moment (kernel/bpf/syscall.c, bpf_link_by_id).
+                time.sleep(0.001)
+                rc = call(self.cell, where)
+            check(rc, f"open {self.what} by id", str(where))
         return int(self.cell[0])
 
     def __enter__(self) -> Lone:

@@ -20,7 +20,7 @@ from pylibbpf.engine.kernel.links import KernelLink
 from pylibbpf.engine.kernel.opts import opts
 from pylibbpf.engine.kernel.part import Part
 from pylibbpf.errors import BpfError, BpfPermissionError, ClosedError, NotSupportedError
-from pylibbpf.uapi.enums import LinkType
+from pylibbpf.uapi.enums import LinkType, MapType
 from pylibbpf.uapi.flags import BPF_F_LINK, BPF_F_REPLACE
 
 TYPE_CHECKING = False
@@ -70,15 +70,15 @@ def registered(map_id: int) -> int | None:
         for number in ids("link"):
             lone = Lone("link", str(number))
             try:
-                info: Any = describe.link_info(lone.open(number))
+                kind, map_there = describe.struct_ops_link(lone.open(number))
             except BpfError as error:
                 if error.errno == errno.ENOENT:
                     continue  # gone meanwhile
                 raise
             finally:
                 lone.close()
-            if info.type == LinkType.STRUCT_OPS and info.map_id == map_id:
-                return int(info.id)
+            if kind == LinkType.STRUCT_OPS and map_there == map_id:
+                return number
     except BpfPermissionError:
         return None
     return None
@@ -146,7 +146,7 @@ def update(link: KernelLink, new: Any, old: Any | None) -> None:
                 errno.EINVAL, what, link.name, "it is no struct_ops map's: update it with a program"
             )
         new_info = new.info()
-        if new_info.type != 26:  # BPF_MAP_TYPE_STRUCT_OPS
+        if new_info.type != MapType.STRUCT_OPS:
             raise BpfError(errno.EINVAL, what, link.name, f"map {new.name!r} is no struct_ops map")
         if not new_info.flags & BPF_F_LINK:
             raise BpfError(
@@ -204,7 +204,7 @@ def _replace(link: KernelLink, fd: int, new: Any, old: Any | None, current: int)
     from pylibbpf.engine.kernel.standing import Lone
 
     expected = old if old is not None else link.map
-    lone = Lone("map", f"id {current}")
+    lone = Lone("map", f"id {current}")  # opened if there is no other descriptor of it
     try:
         try:
             if expected is not None and expected.info().id == current:
