@@ -294,7 +294,9 @@ def test_a_signal_loses_nothing(calls, objects):
         lines = [json.loads(line) for line in (first + out).splitlines()]
         records = [line for line in lines if line["map"] == "events"]
         (counted,) = [line["value"] for line in lines if line.get("key") == "calls"]
-        assert len(records) == counted
+        # From Linux 6.13 on these tracepoints run programs that can be preempted: of the one
+        # thread that makes the calls, one may be counted and not yet sent when run ends.
+        assert counted - len(records) in (0, 1)
 
 
 def test_type_for_a_map_without_records(bpf, objects):
