@@ -69,7 +69,7 @@ class Standing:
             self._handle.close()
 
 
-class _MapOwner(Standing):
+class MapOwner(Standing):
     """Of a map, whose types the kernel keeps."""
 
     _handle: OpenMapHandle
@@ -139,7 +139,7 @@ def open_map(
 
     found = _where(where)
     handle = select(engine).open_map(found, flags)
-    owner = _MapOwner(handle, f"map {found!r}", raw)
+    owner = MapOwner(handle, f"map {found!r}", raw)
     # Whatever of an object a map needs, its owner has.
     return map_class(handle.type)(owner, handle)  # type: ignore[arg-type]
 

@@ -8,11 +8,6 @@
 #define PYLIBBPF_SOCKETS_BPF_H
 
 enum {
-	BPF_MAP_TYPE_SOCKMAP = 15,
-	BPF_MAP_TYPE_REUSEPORT_SOCKARRAY = 20, /* 4.19 */
-};
-
-enum {
 	AF_INET = 2,
 };
 

@@ -26,7 +26,7 @@ from pylibbpf.cli.mounts import private_mounts, tracefs_mounted
 from pylibbpf.cli.values import parse_value, show
 from pylibbpf.engine.select import ENGINES
 from pylibbpf.errors import BpfError, BpfPermissionError, Error, VerifierError
-from pylibbpf.map import ArrayMap, HashMap
+from pylibbpf.map import ArrayMap, ArrayOfMaps, HashMap, HashOfMaps
 from pylibbpf.object import by_reason
 from pylibbpf.stream import UNSUBMITTED, RecordStream, seconds
 from pylibbpf.uapi.enums import MapType
@@ -377,5 +377,7 @@ def _print_maps(obj: pylibbpf.Object, printer: _Printer) -> None:
         if name.startswith("."):
             variables = obj.globals.section(name)
             printer.lines([printer.entry(name, *each) for each in variables.items()])
-        elif isinstance(found, HashMap | ArrayMap):
+        elif isinstance(found, ArrayOfMaps | HashOfMaps):
+            printer.lines([printer.entry(name, *each) for each in found.map_ids().items()])
+        elif isinstance(found, HashMap | ArrayMap) and found.type != MapType.SOCKHASH:
             printer.lines([printer.entry(name, key, value) for key, value in found.items()])

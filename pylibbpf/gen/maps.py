@@ -5,7 +5,7 @@ from __future__ import annotations
 from pylibbpf.gen.types import Types
 from pylibbpf.map import map_class
 from pylibbpf.spec import MapSpec
-from pylibbpf.uapi.enums import MapType
+from pylibbpf.uapi.kinds import PER_CPU
 
 __all__ = ["annotation"]
 
@@ -13,10 +13,15 @@ __all__ = ["annotation"]
 _ARGUMENTS = {
     "ArrayMap": "{value}",
     "BloomFilter": "{value}",
+    "CgroupStorage": "{value}",
     "HashMap": "{key}, {value}",
+    "InodeStorage": "{value}",
+    "LpmTrie": "{key}, {value}",
+    "OldCgroupStorage": "{key}, {value}",
     "QueueMap": "{value}",
+    "SocketStorage": "{value}",
+    "TaskStorage": "{value}",
 }
-_PER_CPU = frozenset((MapType.PERCPU_HASH, MapType.PERCPU_ARRAY, MapType.LRU_PERCPU_HASH))
 
 
 def annotation(spec: MapSpec, known: Types) -> str:
@@ -26,6 +31,6 @@ def annotation(spec: MapSpec, known: Types) -> str:
     if arguments is None:
         return f"pylibbpf.{cls}"
     key, value = known.of(spec.key_type_id), known.of(spec.value_type_id)
-    if spec.type in _PER_CPU:
-        value = f"tuple[{value}, ...]"
+    if spec.type in PER_CPU:
+        value = f"pylibbpf.PerCpu[{value}]"
     return f"pylibbpf.{cls}[{arguments.format(key=key, value=value)}]"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 
 from pylibbpf.handle import Handle
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Self
 
+    from pylibbpf.btf.codec import Codec
     from pylibbpf.engine.abc import MapHandle, ScalarCalls
     from pylibbpf.info import MapInfo
     from pylibbpf.object import Object
@@ -23,14 +23,14 @@ __all__ = ["Map", "TypedMap"]
 
 
 class Map(Handle):
-    """The definition of one map of an object: ``obj.maps["name"]``.
+    """One map: of an object (``obj.maps["name"]``), or that stands by itself.
 
     Two maps are equal only if they are the same map object, ``bool(map)`` is always True, and
     maps can be keys of dicts: their contents change under one's feet.
 
-    ``type``, ``key_size``, ``value_size``, ``max_entries``, ``flags``, ``pin_path`` and
-    ``autocreate`` can be set until the object is loaded; later the refusal is raised as
-    ``BpfError`` (EBUSY).
+    ``type``, ``key_size``, ``value_size``, ``max_entries``, ``flags``, ``map_extra``,
+    ``numa_node``, ``ifindex``, ``pin_path`` and ``autocreate`` can be set until the object is
+    loaded; later the refusal is raised as ``BpfError`` (EBUSY).
     """
 
     def __init__(self, owner: Object, handle: MapHandle) -> None:
@@ -91,6 +91,39 @@ class Map(Handle):
         self._handle.flags = value
 
     @property
+    def map_extra(self) -> int:
+        """A number whose meaning depends on the type; 0: none.
+
+        Bloom filters: how many hash functions; arenas: the address of their memory.
+        """
+        return self._handle.map_extra
+
+    @map_extra.setter
+    def map_extra(self, value: int) -> None:
+        self._handle.map_extra = value
+
+    @property
+    def numa_node(self) -> int | None:
+        """The NUMA node that the map's memory is to come from; None: any.
+
+        It is known of maps of an object only: the kernel does not tell it.
+        """
+        return self._handle.numa_node
+
+    @numa_node.setter
+    def numa_node(self, value: int | None) -> None:
+        self._handle.numa_node = value
+
+    @property
+    def ifindex(self) -> int:
+        """The network interface that the map is offloaded to; 0: none."""
+        return self._handle.ifindex
+
+    @ifindex.setter
+    def ifindex(self, value: int) -> None:
+        self._handle.ifindex = value
+
+    @property
     def pin_path(self) -> str | None:
         """Where load pins the map, or finds it pinned; None: nowhere."""
         return self._handle.pin_path
@@ -119,12 +152,15 @@ class Map(Handle):
 
     @property
     def id(self) -> int:
-        """The kernel's number of the loaded map."""
+        """The kernel's number of the loaded map, which no other has until the next boot."""
         return self._handle.info().id
 
     @property
     def memory(self) -> int:
-        """Bytes of kernel memory that the loaded map takes, as the kernel estimates it."""
+        """Bytes of kernel memory that the loaded map takes with its entries, as of now.
+
+        Before Linux 6.4 the kernel estimates it from the definition.
+        """
         return self.info().memory
 
     def info(self) -> MapInfo:
@@ -149,6 +185,29 @@ class Map(Handle):
             frozen=bool(more.get("frozen", 0)),
             memory=int(more.get("memlock", 0)),
         )
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the map can no longer be written from user space, by :meth:`freeze`."""
+        return bool(self.fdinfo()["frozen"])
+
+    def fdinfo(self) -> dict[str, int | str]:
+        """What ``/proc/self/fdinfo`` says of the loaded map's descriptor, numbers as int."""
+        return self._handle.fdinfo()
+
+    def freeze(self) -> None:
+        """Let nobody write the loaded map from user space, ever again. Programs still may.
+
+        Raises:
+            BpfPermissionError: it is frozen already.
+            BpfError: EBUSY, it is mapped writable, or being written; ENOTSUPP, its type cannot be.
+        """
+        self._handle.freeze()
+
+    @property
+    def closed(self) -> bool:
+        """True after :meth:`close`, after the object's close, and in a forked child."""
+        return self._owner.closed
 
     def pin(self, path: str | os.PathLike[str] | None = None) -> None:
         """Pin it: it lives on, without any process, until the file ``path`` is removed.
@@ -193,7 +252,7 @@ class Map(Handle):
         return os.fsdecode(path)
 
     def close(self) -> None:
-        """Let go of a map that ``open_map()`` gave; one of an object closes with the object."""
+        """Let go of a map that stands by itself; one of an object closes with the object."""
         self._owner._let_go()
 
     def __enter__(self) -> Self:
@@ -221,33 +280,29 @@ class Coder:
     By the BTF types of the map; where it has none, a key or value is ``bytes`` of its size.
     """
 
-    __slots__ = ("decode_key", "decode_value", "encode_key", "encode_value", "scalars")
-
     def __init__(self, owner: Object, handle: MapHandle) -> None:
         key, value = owner._codec(handle.key_type_id), owner._codec(handle.value_type_id)
         self.encode_key: Callable[[Any], bytes] = _bytes_only(handle.name, "key")
         self.decode_key: Callable[[bytes], Any] = bytes
         self.encode_value: Callable[[Any], bytes] = _bytes_only(handle.name, "value")
         self.decode_value: Callable[[bytes], Any] = bytes
-        if key is None and handle.type in _INDEXED:
-            self.encode_key, self.decode_key = _index_bytes, _index  # whatever BTF says, or not
         if key is not None:
             self.encode_key, self.decode_key = key.encoder(), key.decode
         if value is not None:
             self.encode_value, self.decode_value = value.encoder(), value.decode
+        # Of one CPU, in a per-CPU map.
+        self.encode_one, self.decode_one = self.encode_value, self.decode_value
         self.scalars: ScalarCalls | None = None
         if handle.type in PER_CPU:
-            self._for_each_cpu(handle)
+            self._for_each_cpu(handle, value)
         elif key is not None and value is not None and key.scalar and value.scalar:
             self.scalars = handle.scalars(key.scalar, value.scalar)
 
-    def _for_each_cpu(self, handle: MapHandle) -> None:
-        cpus, stride, size = handle.cpus, handle.stride, handle.value_size
-        starts = range(0, cpus * stride, stride)
-        encode_one, decode_one = self.encode_value, self.decode_value
+    def _for_each_cpu(self, handle: MapHandle, codec: Codec | None) -> None:
+        from pylibbpf.map.percpu import decoder
 
-        def decode(data: bytes) -> tuple[Any, ...]:
-            return tuple(decode_one(data[start : start + size]) for start in starts)
+        cpus, stride = handle.cpus, handle.stride
+        encode_one = self.encode_one
 
         def encode(value: Any) -> bytes:
             if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__getitem__"):
@@ -261,18 +316,9 @@ class Coder:
                 )
             return b"".join(encode_one(each).ljust(stride, b"\0") for each in value)
 
-        self.encode_value, self.decode_value = encode, decode
-
-
-_INDEXED = frozenset((MapType.ARRAY, MapType.PERCPU_ARRAY))
-
-
-def _index_bytes(index: int) -> bytes:
-    return index.to_bytes(4, sys.byteorder)
-
-
-def _index(data: bytes) -> int:
-    return int.from_bytes(data, sys.byteorder)
+        scalar = codec.scalar if codec is not None else None
+        self.encode_value = encode
+        self.decode_value = decoder(self.decode_one, scalar, cpus, stride, handle.value_size)
 
 
 def _bytes_only(name: str, what: str) -> Callable[[Any], bytes]:
@@ -302,5 +348,8 @@ class TypedMap(Map):
         coder = self._made
         if coder is None:
             _ = self._handle.fd
-            coder = self._made = Coder(self._owner, self._handle)
+            coder = self._made = self._make_coder()
         return coder
+
+    def _make_coder(self) -> Coder:
+        return Coder(self._owner, self._handle)

@@ -13,3 +13,4 @@ PER_CPU = frozenset(
         MapType.PERCPU_CGROUP_STORAGE,
     )
 )
+MAPS_OF_MAPS = frozenset((MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS))

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import socket
@@ -95,6 +96,13 @@ def program_ids() -> Callable[[], set[int]]:
         return found
 
     return ids
+
+
+@pytest.fixture(scope="session")
+def kernel_version() -> tuple[int, int]:
+    """Major and minor version of the kernel that runs."""
+    major, minor = re.findall(r"\d+", os.uname().release)[:2]
+    return int(major), int(minor)
 
 
 @pytest.fixture(scope="session")

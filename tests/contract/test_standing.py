@@ -48,7 +48,7 @@ def test_raw(maps):
 
 
 def test_per_cpu_and_queue(maps):
-    cpus = len(maps.map("percpu_hash")._coder.decode_value(bytes(1 << 16)))
+    cpus = maps.map("percpu_hash")._handle.cpus
     with pylibbpf.open_map(maps.maps["percpu_hash"].id) as opened:
         opened[4] = [1] * cpus
     assert maps.map("percpu_hash")[4] == (1,) * cpus

@@ -98,7 +98,11 @@ class MapEntries:
             "value_size": self.value_size,
             "flags": self.flags,
             "fd": self._map.fd if self._map.fd >= 0 else None,
+            **self._more_facts(),
         }
+
+    def _more_facts(self) -> dict[str, Any]:
+        return {}
 
     # ---- entry by entry
 

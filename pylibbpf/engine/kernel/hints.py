@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pylibbpf.engine.kernel.host import Host
 from pylibbpf.engine.kernel.needs import type_name
 from pylibbpf.uapi.enums import LinkType, MapType, ProgType
+from pylibbpf.uapi.flags import BPF_F_LOCK
 from pylibbpf.uapi.sections import attaches_itself
 
 TYPE_CHECKING = False
@@ -114,6 +115,8 @@ def _known(facts: _Facts) -> dict[str, Any]:
     known.setdefault("page_size", os.sysconf("SC_PAGE_SIZE"))
     known.setdefault("root", "/")
     known.setdefault("kernel", os.uname().release)
+    if known.get("map_type") in _STORAGE_OF:
+        known["storage_of"] = _STORAGE_OF[known["map_type"]]
     if "max_entries" in known:
         known["last_index"] = known["max_entries"] - 1
     return known
@@ -129,6 +132,10 @@ def _is(name: str, *values: str) -> Callable[[_Facts], bool]:
 
 def _knows(*names: str) -> Callable[[_Facts], bool]:
     return lambda facts: all(facts.get(name) for name in names)
+
+
+def _locks(flags: str) -> Callable[[_Facts], bool]:
+    return lambda facts: bool(facts.get(flags, 0) & BPF_F_LOCK)
 
 
 def _hook(*prefixes: str) -> Callable[[_Facts], bool]:
@@ -162,6 +169,14 @@ _ARRAYS = _is(
 )  # fmt: skip
 _RINGS = _is("map_type", "ringbuf", "user_ringbuf")
 _KEYLESS = _is("map_type", "queue", "stack", "ringbuf", "user_ringbuf", "bloom_filter")
+_MAPS_OF_MAPS = _is("map_type", "array_of_maps", "hash_of_maps")
+_STORAGE_OF = {
+    "task_storage": "process (a pidfd)",
+    "sk_storage": "socket",
+    "inode_storage": "file",
+    "cgrp_storage": "cgroup (v2)",
+}
+_STORAGE = _is("map_type", *_STORAGE_OF)
 _TRACEPOINT = _hook("tp", "tracepoint")
 _KPROBE = _hook("kprobe", "kretprobe", "ksyscall", "kretsyscall")
 _UPROBE = _hook("uprobe", "uretprobe", "usdt")
@@ -229,7 +244,42 @@ _TABLE: tuple[_Hint, ...] = (
             "(obj.maps[name].max_entries = n)",
             lambda facts: facts.get("max_entries") == 0,
         ),
-        _on(_e.EINVAL, "an array's key must have 4 bytes, not {key_size}", _ARRAYS),
+        _on(
+            _e.EINVAL,
+            "an array's key must have 4 bytes, not {key_size}",
+            lambda facts: _ARRAYS(facts) and facts.get("key_size") not in (None, 4),
+        ),
+        _on(
+            (_e.EINVAL, _e.EBADF),
+            "it does not say what maps are in it: declare that (__array(values, struct inner)), or"
+            " give it a map to take after (obj.map(name).set_inner(map)) before load",
+            lambda facts: facts.get("inner") is False,
+        ),
+        _on(_e.EBADF, "inner= must be a map that is open", _MAPS_OF_MAPS),
+        _on(
+            _e.EINVAL,
+            "there is no NUMA node {numa_node}, or it is not online",
+            lambda facts: bool(facts.get("numa_node")),
+        ),
+        _on(
+            (_e.EINVAL, _e.ENODEV, _e.EOPNOTSUPP),
+            "maps are offloaded to devices whose driver can (ifindex {ifindex}), and only hashes"
+            " and arrays: set ifindex to 0",
+            lambda facts: bool(facts.get("ifindex")),
+        ),
+        _on(
+            _e.EINVAL,
+            "this kernel does not know maps of type {map_type} (they came with Linux 6.9), or an"
+            " arena needs the flag BPF_F_MMAPABLE, neither keys nor values, and pages for"
+            " max_entries",
+            _is("map_type", "arena"),
+        ),
+        _on(
+            _e.EINVAL,
+            "this kernel does not know maps of type {map_type}, or not without the flag"
+            " BPF_F_NO_PREALLOC, 4-byte keys, max_entries 0 and a BTF type of the value",
+            _STORAGE,
+        ),
         _on(
             _e.EINVAL,
             "this kernel does not know maps of type {map_type}, or not with these sizes and flags",
@@ -275,6 +325,11 @@ _TABLE: tuple[_Hint, ...] = (
             _ARRAYS,
         ),
         _on(_e.EEXIST, "the key exists already, and only a new one was to be added (BPF_NOEXIST)"),
+        _on(
+            _e.ENOENT,
+            "there is nothing in that place, and only something there was to change (BPF_EXIST)",
+            _ARRAYS,
+        ),
         _on(_e.ENOENT, "there is no such key, and only an existing one was to change (BPF_EXIST)"),
         _on(
             _e.EINVAL,
@@ -288,17 +343,45 @@ _TABLE: tuple[_Hint, ...] = (
             " that already share this map",
             _is("map_type", "prog_array"),
         ),
+        _on(
+            _e.EINVAL,
+            "there is no network interface of that index in this network namespace, or the program"
+            ' is not made for this (SEC("xdp/devmap"))',
+            _is("map_type", "devmap", "devmap_hash"),
+        ),
+        _on(
+            _e.EINVAL,
+            'the program is not made for this (SEC("xdp/cpumap")), or its flags do not fit',
+            _is("map_type", "cpumap"),
+        ),
+        _on(_e.EOVERFLOW, "a CPU's queue has room for 16384 packets at most"),
+        _on(_e.ENODEV, "there is no such CPU", _is("map_type", "cpumap")),
+        _on(
+            _e.EINVAL,
+            "the socket is not of a group (SO_REUSEPORT, set before it is bound or listens), or is"
+            " in such a map already",
+            _is("map_type", "reuseport_sockarray"),
+        ),
+        _on(
+            _e.EINVAL,
+            "the value has no spin lock (struct bpf_spin_lock), so BPF_F_LOCK cannot take it",
+            _locks("update_flags"),
+        ),
         _on(_e.EINVAL, "this type of map ({map_type}) does not take this key, value or flag"),
         _on(
             _e.EBADF,
             "the value must be the descriptor of a map, program or perf event",
             _is("map_type", "array_of_maps", "hash_of_maps", "prog_array", "perf_event_array"),
         ),
+        _on(_e.EBADF, "the descriptor is not of a cgroup (v2)", _is("map_type", "cgroup_array")),
+        _on(_e.EBADF, "the descriptor is closed, or not of a {storage_of}", _STORAGE),
+        _on(_e.ENOTSOCK, "the descriptor is not of a socket"),
         _on(
             _e.EOPNOTSUPP,
             "the socket's protocol or state (not established) does not fit the map",
             _is("map_type", "sockmap", "sockhash"),
         ),
+        _on(_e.EOPNOTSUPP, "the socket is not of the family AF_XDP", _is("map_type", "xskmap")),
         _on(
             _e.EBUSY,
             "the struct_ops is registered already, or its name is taken",
@@ -329,7 +412,19 @@ _TABLE: tuple[_Hint, ...] = (
             "the value size must be 8 for the lookup of a socket's cookie",
             _is("map_type", "sockmap", "sockhash"),
         ),
+        _on(
+            _e.ENOSPC,
+            "the value size must be 8 for the lookup of a socket's cookie",
+            _is("map_type", "reuseport_sockarray"),
+        ),
         _on(_UNSUPPORTED, "maps of type {map_type} cannot be read like this from user space"),
+        _on(
+            _e.EINVAL,
+            "the value has no spin lock (struct bpf_spin_lock), so BPF_F_LOCK cannot take it",
+            _locks("lookup_flags"),
+        ),
+        _on(_e.EBADF, "the descriptor is closed, or not of a {storage_of}", _STORAGE),
+        _on(_e.ENOTSOCK, "the descriptor is not of a socket"),
         _on(_e.EINVAL, "this type of map ({map_type}) does not take this flag"),
     ),
     *_rows(
@@ -341,6 +436,23 @@ _TABLE: tuple[_Hint, ...] = (
         _on(_e.EINVAL, "maps of type {map_type} have no keys to go through", _KEYLESS),
         _on(_e.EBUSY, "programs change the map faster than it can be read"),
         _on(_UNSUPPORTED, "maps of type {map_type} have no keys to go through"),
+    ),
+    *_rows(
+        "map read",
+        _on(_e.EFAULT, "no program has allocated the page at {offset} (BPF_F_SEGV_ON_FAULT)"),
+        _on(_e.ENOSYS, "process_vm_readv(2) is not built into this kernel"),
+    ),
+    *_rows(
+        "map write",
+        _on(_e.EFAULT, "no program has allocated the page at {offset} (BPF_F_SEGV_ON_FAULT)"),
+    ),
+    *_rows(
+        "map arena",
+        _on(
+            (_e.EEXIST, _e.EBUSY),
+            "an arena lies at one address in all processes, and in this one something else is"
+            " there: give it another (map_extra)",
+        ),
     ),
     *_rows(
         "map freeze",

@@ -37,8 +37,8 @@ class InnerMap:
     def __init__(self, outer: KernelMap, pointer: Any) -> None:
         lib = outer.lib
         self._outer = outer
-        self._pointer = pointer
         self._template: OpenMap | None = None
+        self._changed = False
         self.declared = bool(pointer != outer.ffi.NULL)
         self.facts: dict[str, int] = dict.fromkeys(_FIELDS, 0)
         self.key_type_id = self.value_type_id = 0
@@ -52,42 +52,47 @@ class InnerMap:
 
     def set(self, field: str, value: int) -> None:
         """Change the definition, until load."""
-        outer = self._outer
-        with outer.owner as owner:
-            if owner.load_tried:
-                raise BpfError(
-                    errno.EBUSY, f"set {field} of", self.name, "that can be set until load only"
-                )
+        with self._outer.owner:
+            self._changeable(f"set {field} of", self.name)
             if not self.declared:
                 raise BpfError(errno.EINVAL, f"set {field} of", self.name, "it is not declared")
-            call = getattr(outer.lib, f"bpf_map__set_{_FIELDS[field]}")
-            with Capture() as capture:
-                rc = call(self._pointer, value)
-            check(rc, f"set {field} of", self.name, capture)
             self.facts[field] = value
+            self._changed = True
             if field in ("key_size", "value_size"):
                 # Of another size it is no longer what BTF says, but bytes.
                 setattr(self, field.replace("_size", "_type_id"), 0)
 
+    def _changeable(self, operation: str, name: str) -> None:
+        if self._outer.owner.load_tried:
+            raise BpfError(errno.EBUSY, operation, name, "that can be set until load only")
+
     def set_template(self, fd: int) -> None:
         """Have the maps be like the map of a descriptor, which is copied. Until load."""
+        with self._outer.owner:
+            self._changeable("set template of", self._outer.name)
+            template = OpenMap.by_fd(fd)
+            self._use(template)
+            self.declared, self._changed = True, False
+            self.facts = {name: int(getattr(template, name)) for name in _FIELDS}
+            self.key_type_id = self.value_type_id = 0
+
+    def _use(self, template: OpenMap) -> None:
         outer = self._outer
-        template = OpenMap.by_fd(fd)
-        with outer.owner, Capture() as capture:
-            if outer.owner.load_tried:
-                raise BpfError(
-                    errno.EBUSY, "set template of", outer.name, "that can be set until load only"
-                )
+        with Capture() as capture:
             rc = outer.lib.bpf_map__set_inner_map_fd(outer.pointer, template.fd)
         check(rc, "set template of", outer.name, capture)
         # libbpf keeps the number, and does not close it.
-        self._template, self._pointer, self.declared = template, None, True
-        self.facts = {name: int(getattr(template, name)) for name in _FIELDS}
-        self.key_type_id = self.value_type_id = 0
+        self._template = template
 
     def loading(self) -> None:
-        """Before the object's load, after which libbpf has no inner map any more."""
-        self._pointer = None
+        """Before the object's load: have the outer map made for what was set.
+
+        libbpf's own setters crash on an inner map before version 1.3 or so: it has no object
+        there, which they look at. So a map that is made here serves as the template.
+        """
+        if self._changed:
+            self._changed = False
+            self._use(self.create())
 
     @property
     def name(self) -> str:
@@ -99,7 +104,8 @@ class InnerMap:
         name = given.pop("name", None) or self._outer.name[:15]
         facts = {**self.facts, **{field: n for field, n in given.items() if n is not None}}
         fields: dict[str, Any] = {}
-        btf_fd = self._outer.owner.btf_fd
+        # libbpf loads the object's BTF with the object.
+        btf_fd = self._outer.owner.btf_fd if self._outer.owner.load_tried else -1
         if btf_fd >= 0 and self.key_type_id and self.value_type_id:
             fields = {
                 "btf_fd": btf_fd,

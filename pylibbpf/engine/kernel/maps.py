@@ -289,6 +289,10 @@ class KernelMap(Part, MapEntries):  # type: ignore[misc]  # both have what C nee
 
     # ---- what hangs on a map
 
+    def _more_facts(self) -> dict[str, Any]:
+        inner = None if self.inner is None else self.inner.declared
+        return {"numa_node": self.numa_node, "ifindex": self.ifindex, "inner": inner}
+
     def create_inner(self, **given: Any) -> OpenMap:
         """Make a map that fits into this one; see :meth:`InnerMap.create`."""
         if self.inner is None:

@@ -128,6 +128,8 @@ class OpenMap(MapEntries):
             value_size=value_size,
             max_entries=max_entries,
             flags=flags,
+            numa_node=numa_node,
+            ifindex=fields.get("map_ifindex"),
         )
         if kind == MapType.ARENA:
             made.map_arena()
