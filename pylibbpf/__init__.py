@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pylibbpf.btf.record import Enumeration, Record
     from pylibbpf.cgroup import CgroupProgram, CgroupPrograms, query_cgroup
     from pylibbpf.checkup import Report, doctor
+    from pylibbpf.iterator import IterLink
     from pylibbpf.leftovers import StaleAttachment, stale
     from pylibbpf.link import Link
     from pylibbpf.map import (
@@ -78,7 +79,7 @@ if TYPE_CHECKING:
         run_stats,
     )
     from pylibbpf.testrun import RunResult
-    from pylibbpf.uapi.enums import AttachType, LinkType, MapType, ProgType
+    from pylibbpf.uapi.enums import AttachType, CgroupIterOrder, LinkType, MapType, ProgType
     from pylibbpf.userring import UserRingBuffer
     from pylibbpf.variables import Globals
 
@@ -97,6 +98,7 @@ __all__ = [
     "BtfError",
     "BuildIdFrame",
     "CgroupArray",
+    "CgroupIterOrder",
     "CgroupProgram",
     "CgroupPrograms",
     "CgroupStorage",
@@ -113,6 +115,7 @@ __all__ = [
     "HashMap",
     "HashOfMaps",
     "InodeStorage",
+    "IterLink",
     "Link",
     "LinkType",
     "LpmTrie",
@@ -172,6 +175,7 @@ _LATER = {
     "BloomFilter": "map",
     "BuildIdFrame": "map",
     "CgroupArray": "map",
+    "CgroupIterOrder": "uapi.enums",
     "CgroupProgram": "cgroup",
     "CgroupPrograms": "cgroup",
     "CgroupStorage": "map",
@@ -185,6 +189,7 @@ _LATER = {
     "HashMap": "map",
     "HashOfMaps": "map",
     "InodeStorage": "map",
+    "IterLink": "iterator",
     "Link": "link",
     "LinkType": "uapi.enums",
     "LpmTrie": "map",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pylibbpf.handle import Handle
-from pylibbpf.uapi.enums import LinkType, named
+from pylibbpf.uapi.enums import AttachType, LinkType, named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -184,3 +184,12 @@ class Link(Handle):
 
     def __repr__(self) -> str:
         return f"<Link of {self.name!r}{', closed' if self.closed else ''}>"
+
+
+def link_class(attach_type: int | None) -> type[Link]:
+    """The class that fits the link of a program of this expected attach type."""
+    if attach_type == AttachType.TRACE_ITER:
+        from pylibbpf.iterator import IterLink
+
+        return IterLink
+    return Link

@@ -6,6 +6,7 @@ import os
 
 from pylibbpf.attach.cgroups import CgroupHooks
 from pylibbpf.attach.devices import DeviceHooks
+from pylibbpf.attach.iterators import IteratorHooks
 from pylibbpf.attach.perf import PerfHooks
 from pylibbpf.attach.tracing import TracingHooks
 from pylibbpf.uapi.enums import AttachType, ProgType, named
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Program"]
 
 
-class Program(TracingHooks, PerfHooks, CgroupHooks, DeviceHooks):
+class Program(TracingHooks, PerfHooks, CgroupHooks, DeviceHooks, IteratorHooks):
     """One program of an object: ``obj.programs["name"]``.
 
     ``type``, ``expected_attach_type``, ``autoload``, ``autoattach`` and ``flags`` can be set

@@ -178,11 +178,14 @@ def open_link(where: str | os.PathLike[str] | int, *, engine: str | Engine | Non
     Raises:
         BpfError: ENOENT, there is none; EINVAL, it is no link; EACCES, EPERM.
     """
-    from pylibbpf.link import Link
+    from pylibbpf.link import link_class
+    from pylibbpf.uapi.enums import AttachType, LinkType
 
     found = _where(where)
     handle = select(engine).open_link(found)
-    return Link(Standing(handle, f"link {found!r}"), handle, handle.name)
+    owner = Standing(handle, f"link {found!r}")
+    iterates = handle.type == LinkType.ITER
+    return link_class(AttachType.TRACE_ITER if iterates else None)(owner, handle, handle.name)
 
 
 def maps(*, engine: str | Engine | None = None) -> Iterator[int]:

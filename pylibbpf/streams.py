@@ -254,14 +254,17 @@ class Streams(Handle):
                 raise
             return stream
 
-    def _output_calls(self) -> Iterator[OutputCall]:
-        """Where the loaded programs send records, from their relocated instructions."""
+    def _output_calls(self, name: str | None = None) -> Iterator[OutputCall]:
+        """Where the loaded programs send records, from their relocated instructions.
+
+        Only those of the program ``name``, if it is given.
+        """
         from pylibbpf.isa.calls import output_calls
         from pylibbpf.isa.insn import decode
 
         by_fd = {each.fd: each.name for each in self._handle.maps if _has_fd(each)}
         for program in self._handle.programs:
-            if not _has_fd(program):
+            if not _has_fd(program) or name not in (None, program.name):
                 continue  # not loaded: not relocated, and it sends nothing
             insns = decode(program.instructions())
             # BPF_LD | BPF_IMM | BPF_DW with src_reg BPF_PSEUDO_MAP_FD: imm is a descriptor.

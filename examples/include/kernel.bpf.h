@@ -114,6 +114,20 @@ struct task_struct {
 	char comm[16];
 };
 
+/* What iterators are given (5.8); the object is NULL at the end. */
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	__u64 session_id;
+	__u64 seq_num;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
 #pragma clang attribute pop
 
 #endif

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pylibbpf.handle import Handle
-from pylibbpf.link import Link
+from pylibbpf.link import Link, link_class
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Attachable(Handle):
 
     def _attach_to(self, hook: Hook | None) -> Link:
         """Attach to a hook, or to what the SEC() name says."""
-        return self._attach_as(Link, hook)
+        return self._attach_as(link_class(self._handle.expected_attach_type), hook)
 
     def _attach_as(self, kind: type[_L], hook: Hook | None) -> _L:
         """Attach to a hook whose links are of a class of their own."""

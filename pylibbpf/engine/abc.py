@@ -18,6 +18,16 @@ from pylibbpf.hook import Hook
 from pylibbpf.info import LinkInfo, ProgramInfo
 
 
+class ReadingHandle(Protocol):
+    """One run of an iterator."""
+
+    def read(self, size: int) -> bytes:
+        """The next bytes of its output, ``size`` at most; none at its end."""
+
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+
+
 class LinkHandle(Protocol):
     """A program, or a struct_ops map, that is attached.
 
@@ -52,6 +62,9 @@ class LinkHandle(Protocol):
 
     def pin(self, path: str) -> None: ...
     def unpin(self) -> None: ...
+    def iterate(self) -> ReadingHandle:
+        """Run an iterator: its output comes as it is read."""
+
     def close(self) -> None:
         """Detach, unless it is pinned. It is closed even where the kernel refused, and raised."""
 

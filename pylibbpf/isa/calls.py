@@ -28,11 +28,14 @@ if TYPE_CHECKING:
     Value = tuple[object, ...] | None
     State = tuple[tuple[Value, ...], dict[int, Value]]
 
-__all__ = ["OUTPUT_HELPERS", "OutputCall", "output_calls"]
+__all__ = ["OUTPUT_HELPERS", "SEQ_FILE", "OutputCall", "output_calls"]
 
 
 class OutputHelper:
-    """Which registers of a sending helper hold the map, the data (0: none) and the size."""
+    """Which registers of a sending helper hold the map, the data (0: none) and the size.
+
+    Map 0 is an iterator's output, which is no map: see ``SEQ_FILE``.
+    """
 
     __slots__ = ("data", "map", "name", "size")
 
@@ -51,7 +54,10 @@ OUTPUT_HELPERS = {
     130: OutputHelper("ringbuf_output", 1, 2, 3),
     131: OutputHelper("ringbuf_reserve", 1, 0, 2),
     198: OutputHelper("ringbuf_reserve_dynptr", 1, 0, 2),
+    127: OutputHelper("seq_write", 0, 2, 3),
 }
+# What stands for the map in the calls of iterators; no map has such a name.
+SEQ_FILE = "(seq_file)"
 _RESERVE = 131
 
 # Helpers whose first argument is a map and whose result points at the start of one of its values:
@@ -277,7 +283,8 @@ class _Flow:
         r[0:6] = (result, None, None, None, None, None)
 
     def _output(self, index: int, helper: OutputHelper, r: list[Value]) -> None:
-        where, size = r[helper.map], r[helper.size]
+        where = r[helper.map] if helper.map else ("map", SEQ_FILE)
+        size = r[helper.size]
         names = where[1:] if where is not None and where[0] == "map" else (None,)
         number = size[1] if size is not None and size[0] == "const" else None
         if isinstance(number, int):

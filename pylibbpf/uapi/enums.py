@@ -182,3 +182,16 @@ class LinkType(enum.IntEnum):
     NETKIT = 13
     SOCKMAP = 14
     TRACING_MULTI = 15
+
+
+class CgroupIterOrder(enum.IntEnum):
+    """Which cgroups an iterator goes through, from one on (enum bpf_cgroup_iter_order)."""
+
+    SELF_ONLY = 1
+    DESCENDANTS_PRE = 2
+    """Each cgroup before those below it."""
+    DESCENDANTS_POST = 3
+    """Each cgroup after those below it."""
+    ANCESTORS_UP = 4
+    CHILDREN = 5
+    """Only those right below. Linux 7.0."""

@@ -343,6 +343,7 @@ def enums() -> dict[str, tuple[type[enum.IntEnum], dict[str, str]]]:
     uapi = importlib.import_module("pylibbpf.uapi.enums")
     known = {"MapType": "BPF_MAP_TYPE_", "ProgType": "BPF_PROG_TYPE_", "AttachType": "BPF_"}
     known["LinkType"] = "BPF_LINK_TYPE_"
+    known["CgroupIterOrder"] = "BPF_CGROUP_ITER_"
     found: dict[str, tuple[type[enum.IntEnum], dict[str, str]]] = {}
     for name, kind in vars(uapi).items():
         if isinstance(kind, type) and issubclass(kind, enum.IntEnum) and kind is not enum.IntEnum:
@@ -360,7 +361,7 @@ def test_enum_values_agree(suite: debian.Headers) -> None:
     text = kernel_text(suite)
     for name, (kind, c_names) in enums().items():
         there = {m: c for m, c in c_names.items() if re.search(rf"\b{c}\b", text)}
-        assert len(there) > 9, name
+        assert len(there) > min(9, len(c_names) - 2), name
         code = (f'_Static_assert({c} == {kind[m].value}, "{c}");' for m, c in there.items())
         assert complaints("\n".join(code), suite) == ""
 

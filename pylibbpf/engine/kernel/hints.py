@@ -203,6 +203,16 @@ def _rows(operation: str, *rows: Callable[[str], _Hint]) -> tuple[_Hint, ...]:
 _UNSUPPORTED = (ENOTSUPP, _e.EOPNOTSUPP)
 
 _CGROUP = _knows("cgroup")
+
+
+def _ITER_CGROUP(facts: _Facts) -> bool:  # noqa: N802  # a condition, as those around it
+    return _hook("iter")(facts) and _CGROUP(facts)
+
+
+def _ITER_ALL(facts: _Facts) -> bool:  # noqa: N802
+    return _hook("iter")(facts) and facts.get("target") == "cgroup"
+
+
 _CGROUP_ROWS = (
     _on(
         _e.EBADF,
@@ -495,6 +505,23 @@ _TABLE: tuple[_Hint, ...] = (
     ),
     *_rows(
         "attach",
+        _on(
+            _e.EINVAL,
+            "maps of type {iterated} are not what iter/{target} goes through",
+            _knows("iterated"),
+        ),
+        _on(_e.EBADF, "iter/{target} goes through a map: attach_iter(map=...)", _hook("iter")),
+        _on(
+            _e.ENOENT,
+            "there is no cgroup {cgroup}",
+            _ITER_CGROUP,
+        ),
+        _on(
+            _e.EINVAL,
+            "this kernel has no iterator over cgroups (6.1), or does not know the order",
+            _ITER_CGROUP,
+        ),
+        _on(_e.EINVAL, "iter/{target} begins at a cgroup: attach_iter(cgroup=...)", _ITER_ALL),
         *_CGROUP_ROWS,
         _on(
             _e.EINVAL,
@@ -678,6 +705,14 @@ _TABLE: tuple[_Hint, ...] = (
         _on(_e.ENXIO, "there is no such CPU, or it is offline"),
         _on(_e.ENOSPC, "the output does not fit into the buffer for it"),
         _on(_e.EINTR, "a signal interrupted the run"),
+    ),
+    *_rows(
+        "read iterator",
+        _on(
+            _e.E2BIG,
+            "the program wrote more at once than the kernel has room for (8 pages, for one object)",
+        ),
+        _on(_e.EINVAL, "the link is none of an iterator"),
     ),
     *_rows(
         "ring buffer",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from pylibbpf.engine.abc import MapHandle, ProgramHandle
+    from pylibbpf.engine.kernel.iterators import KernelReading
     from pylibbpf.engine.kernel.maps import KernelMap
     from pylibbpf.info import LinkInfo
 
@@ -165,6 +166,12 @@ class KernelLink:
             return link_info(self.need_link("link info"), self.name)
 
     # ---- what can be done with it
+
+    def iterate(self) -> KernelReading:
+        from pylibbpf.engine.kernel.iterators import KernelReading
+
+        with self._owner:
+            return KernelReading(self.name, self.need_link("read iterator"))
 
     def update(self, program: ProgramHandle, old: ProgramHandle | None, flags: int) -> None:
         from pylibbpf.engine.kernel.opts import opts

@@ -53,3 +53,6 @@ class NoLink:
 
     def unpin(self) -> None:
         self._refuse("cannot be pinned")
+
+    def iterate(self) -> NoReturn:
+        self._refuse("cannot be read")

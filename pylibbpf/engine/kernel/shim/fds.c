@@ -51,3 +51,8 @@ int plb_fd_stats(int *cell, enum bpf_stats_type type)
 {
 	PLB_FD(cell, bpf_enable_stats(type));
 }
+
+int plb_fd_iter(int *cell, int link_fd)
+{
+	PLB_FD(cell, bpf_iter_create(link_fd));
+}

@@ -9,3 +9,4 @@ int plb_fd_program(int *cell, uint32_t id);
 int plb_fd_map(int *cell, uint32_t id);
 int plb_fd_link(int *cell, uint32_t id);
 int plb_fd_stats(int *cell, enum bpf_stats_type type);
+int plb_fd_iter(int *cell, int link_fd);
