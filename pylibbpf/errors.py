@@ -112,7 +112,9 @@ class VerifierError(BpfError):
         if said.place:
             lines.append(f"  at {said.place}")
         lines += [f"  {detail}" for detail in said.details]
-        if said.hint:
+        if self.cause:
+            lines.append(f"  cause: {self.cause}")
+        elif said.hint:
             lines.append(f"  hint: {said.hint}")
         return "\n".join(lines)
 

@@ -3,7 +3,9 @@
 
     as_user.py BPF,PERFMON,NET_ADMIN COMMAND ...
 
-As systemd does it (User=, AmbientCapabilities=), with setpriv. Needs root. Python may lie in a
+As systemd does it (User=, AmbientCapabilities=), with setpriv, and in a network namespace of its
+own, so that it may do to its loopback interface as it likes; PYLIBBPF_OTHER_NETNS is a descriptor
+of the one that it came from. Needs root. Python may lie in a
 home that only root can enter: in a mount namespace of the command's own, such a folder is then
 replaced by one that holds nothing but the way to Python and to this checkout.
 """
@@ -16,7 +18,7 @@ import sys
 from pathlib import Path
 
 NOBODY = 65534
-_CLONE_NEWNS = 0x00020000
+_CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 1 << 12, 1 << 14, 1 << 18
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -25,6 +27,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def main() -> None:
     names = [each.lower() for each in sys.argv[1].split(",") if each]
     open_the_way(Path(each) for each in (sys.base_prefix, sys.prefix, Path(__file__).parents[2]))
+    other = os.open("/proc/self/ns/net", os.O_RDONLY)
+    os.set_inheritable(other, True)
+    os.environ["PYLIBBPF_OTHER_NETNS"] = str(other)
+    check(_libc.unshare(_CLONE_NEWNET), "unshare")
     sets = ",".join(["-all", *(f"+{each}" for each in names)])
     os.execvp(
         "setpriv",

@@ -17,6 +17,7 @@ from pathlib import Path
 import pylibbpf
 
 OBJECTS = Path(sys.argv[1])
+PIN = f"/sys/fs/bpf/pylibbpf-{os.getpid()}"
 CGROUP = sys.argv[2] if len(sys.argv) > 2 else None
 
 SCENARIOS: dict[str, Callable[[], object]] = {}
@@ -119,6 +120,38 @@ def xdp_load() -> object:
 
 
 @scenario
+def xdp() -> object:
+    with loaded("every_program", "xdp") as obj:
+        obj.programs["xdp"].attach_xdp("lo", mode="generic").close()
+        return True
+
+
+@scenario
+def tc() -> object:
+    with loaded("every_program", "sched_cls") as obj:
+        obj.programs["sched_cls"].attach_tc("lo", "ingress").close()
+        return True
+
+
+@scenario
+def tcx() -> object:
+    with loaded("every_program", "sched_cls") as obj:
+        obj.programs["sched_cls"].attach_tcx("lo", "ingress").close()
+        return True
+
+
+@scenario
+def network_namespace() -> object:
+    """To enter another one, even the one that the process came from."""
+    other = os.environ.get("PYLIBBPF_OTHER_NETNS")
+    if other is None:
+        return None
+    with loaded("every_program", "xdp") as obj:
+        obj.programs["xdp"].attach_xdp("lo", mode="generic", netns=int(other)).close()
+        return True
+
+
+@scenario
 def cgroup() -> object:
     with loaded("every_program", "cgroup_sock") as obj:
         obj.programs["cgroup_sock"].attach_cgroup(CGROUP).close()
@@ -132,6 +165,61 @@ def ids() -> object:
 
 
 @scenario
+def program_by_id() -> object:
+    with loaded("every_program", "socket_filter") as obj:
+        pylibbpf.open_program(obj.programs["socket_filter"].id).close()
+        return True
+
+
+@scenario
+def map_by_id() -> object:
+    with loaded("every_program", "socket_filter"):
+        pylibbpf.open_map(1).close()
+        return True
+
+
+@scenario
+def list_programs() -> object:
+    return len(list(pylibbpf.programs())) > 0
+
+
+@scenario
+def list_links() -> object:
+    return len(list(pylibbpf.links())) >= 0
+
+
+@scenario
+def run_stats() -> object:
+    with pylibbpf.run_stats():
+        return True
+
+
+@scenario
+def pin() -> object:
+    """What a pin lets a user do who may not open by id."""
+    return pinned(raw=True)
+
+
+@scenario
+def typed_pin() -> object:
+    """The types of what was pinned are a thing apart: they are opened by id."""
+    return pinned(raw=False)
+
+
+def pinned(*, raw: bool) -> object:
+    with loaded("maps") as obj:
+        numbers = obj.map("hash")
+        numbers[7] = 8
+        numbers.pin(PIN)
+        try:
+            with pylibbpf.open_map(PIN, raw=raw) as again:
+                found = [[key, value] for key, value in again.items()]
+                return [[list(key), list(value)] for key, value in found] if raw else found
+        finally:
+            numbers.unpin()
+
+
+@scenario
 def addresses() -> object:
     found = pylibbpf.doctor().ability("right", "addresses of kernel symbols")
     return [found.works, found.reason]
@@ -141,7 +229,10 @@ def addresses() -> object:
 def verdicts() -> object:
     """What works here by the doctor, of what the other scenarios try."""
     report = pylibbpf.doctor()
-    hooks = ("raw_tp", "tp_btf", "tracepoint", "iter", "fentry", "perf_event (software)", "xdp")
+    hooks = (
+        *("raw_tp", "tp_btf", "tracepoint", "iter", "fentry", "perf_event (software)"),
+        *("xdp", "tcx"),
+    )
     return {name: report.ability("hook", name).works for name in hooks}
 
 

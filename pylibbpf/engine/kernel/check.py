@@ -117,7 +117,7 @@ def load_failure(
         return absent
     program, log = _verifier_log(capture)
     if program is not None and log.strip():
-        return VerifierError(number, "load", program, log=log)
+        return VerifierError(number, "load", program, _locked(log), log=log)
     subject = program or _failed_map(capture)
     if subject is None and number not in (errnos.EPERM, errnos.EACCES):
         # Nothing is known of what failed but what libbpf said: no hint would be better.
@@ -138,6 +138,16 @@ def load_failure(
         # libbpf asks again for a log: without one, the verifier never saw the program.
         known["before_verifier"] = True
     return failure(number, operation, subject or name, capture, **known)
+
+
+def _locked(log: str) -> str | None:
+    """What the verifier cannot know: that the helper it does not give is taken away."""
+    lines = [line for line in log[-1000:].splitlines() if "bpf_probe_read" in line]
+    if not any("unknown func" in line or "cannot use helper" in line for line in lines):
+        return None
+    from pylibbpf.engine.kernel.privileges import NO_KERNEL_MEMORY, Host, lockdown_mode
+
+    return NO_KERNEL_MEMORY if lockdown_mode(Host()) == "confidentiality" else None
 
 
 def _absent() -> NotSupportedError | None:

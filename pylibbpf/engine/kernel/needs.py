@@ -106,6 +106,7 @@ class Case:
     host: Host
     cgroup: tuple[int, int, int] | None = None  # descriptor, attach type, flags
     system_wide: bool = False  # a perf event that watches a CPU, not one process
+    hook: str = ""  # the SEC() name, without what follows the slash
     before_verifier: bool = False  # a load that was refused before the verifier was called
 
     @property
@@ -173,6 +174,8 @@ def needs(case: Case) -> tuple[str, ...]:
             found.append("BPF")
         if case.map in _NETWORK_MAPS:
             found.append("NET_ADMIN")
+    elif {"network", "namespace"} <= case.words:
+        found.append("SYS_ADMIN")
     elif case.attaches:
         if case.by_perf and not _perf_is_open(case):
             found.append("PERFMON")

@@ -21,6 +21,8 @@ from pylibbpf.engine.kernel.needs import needs as needed
 from pylibbpf.uapi.enums import MapType, ProgType
 
 __all__ = [
+    "NO_KERNEL_MEMORY",
+    "UNLOCK",
     "Diagnosis",
     "Finding",
     "Host",
@@ -31,6 +33,13 @@ __all__ = [
 ]
 
 _NO_TRACEFS = "raw_tp and tp_btf programs attach to the same tracepoints, without tracefs"
+UNLOCK = "boot with lockdown=integrity or without Secure Boot"
+# bpf_base_func_proto() in kernel/bpf/helpers.c gives the verifier no such helpers then.
+NO_KERNEL_MEMORY = (
+    "kernel lockdown is in confidentiality mode, which forbids programs to read kernel memory (the"
+    " helpers bpf_probe_read*)"
+)
+_KPROBES = ("kprobe", "kretprobe", "ksyscall", "kretsyscall")
 _INIT_USER_NAMESPACE = "user:[4026531837]"  # PROC_USER_INIT_INO of include/linux/proc_ns.h
 
 
@@ -158,6 +167,7 @@ def explain_eperm(
         cgroup=cgroup_hook,
         system_wide=system_wide,
         before_verifier=before_verifier,
+        hook=(section or "").removeprefix("?").partition("/")[0],
     )
     findings: list[Finding] = []
     for probe in _PROBES:
@@ -289,6 +299,8 @@ def _tracefs(case: Case) -> Finding | None:
             " there), or grant CAP_DAC_READ_SEARCH",
             _NO_TRACEFS if case.program == "tracepoint" else "",
         )
+    if case.host.why_unreadable("sys/kernel/debug/tracing/events") is None:
+        return Finding(Verdict.CLEARED, "tracefs (readable below debugfs)")
     return Finding(
         Verdict.POSSIBLE,
         "tracefs is not mounted at /sys/kernel/tracing",
@@ -300,12 +312,41 @@ def _tracefs(case: Case) -> Finding | None:
 def _ids(case: Case) -> Finding | None:
     if needed(case) != ("SYS_ADMIN",) or "SYS_ADMIN" in (case.host.capabilities() or ()):
         return None  # _capabilities says what there is to say
-    return Finding(
-        Verdict.CAUSE,
-        "the process lacks CAP_SYS_ADMIN, without which the kernel gives nothing by its id",
-        _grant(case, ("SYS_ADMIN",)),
-        "open what was pinned by its path: that needs the right to read the file, no capability",
-    )
+    for words, without, instead in _SYS_ADMIN:
+        if words <= case.words:
+            return Finding(
+                Verdict.CAUSE,
+                f"the process lacks CAP_SYS_ADMIN, without which the kernel {without}",
+                _grant(case, ("SYS_ADMIN",)),
+                instead,
+            )
+    return None
+
+
+# For operations with these words: what the kernel does not do without CAP_SYS_ADMIN (kernel/bpf/
+# syscall.c: bpf_prog_get_fd_by_id() and its like, bpf_enable_stats()), and what helps all the same.
+_SYS_ADMIN: tuple[tuple[frozenset[str], str, str], ...] = (
+    (
+        frozenset(("btf", "id")),
+        "gives nobody the types of a map or program that another process made",
+        "open_map(path, raw=True) needs no types: keys and values are bytes",
+    ),
+    (
+        frozenset(("stats",)),
+        "does not count runs and their time",
+        "test_run(repeat=n) tells how long a run takes, without it",
+    ),
+    (
+        frozenset(("network", "namespace")),
+        "lets nobody into another network namespace",
+        "run inside it (sudo ip netns exec NAME COMMAND; systemd: NetworkNamespacePath=)",
+    ),
+    (
+        frozenset(),
+        "gives nothing by its id",
+        "open what was pinned by its path: that needs the right to read and write the pin's file",
+    ),
+)
 
 
 def _addresses(case: Case) -> Finding | None:
@@ -406,6 +447,27 @@ def _cgroup_policy(case: Case) -> Finding | None:
     )
 
 
+def _perf_paranoid(case: Case) -> Finding | None:
+    """Debian's and others' kernels know a level 3, for which CAP_PERFMON is not enough.
+
+    The mainline's do not (kernel/events/core.c): there it is no reason for anything.
+    """
+    paranoid = case.host.number("proc/sys/kernel/perf_event_paranoid")
+    if not (case.by_perf or case.opens_perf_buffer) or case.errno != _errno.EACCES:
+        return None
+    if paranoid is None or paranoid < 3 or "SYS_ADMIN" in (case.host.capabilities() or ()):
+        return None
+    return Finding(
+        Verdict.CAUSE,
+        f"kernel.perf_event_paranoid is {paranoid}: this kernel (Debian's, say) then gives perf"
+        " events to CAP_SYS_ADMIN alone",
+        "sudo sysctl kernel.perf_event_paranoid=2",
+        "a ring buffer (BPF_MAP_TYPE_RINGBUF) needs no perf events"
+        if case.opens_perf_buffer
+        else "raw_tp, tp_btf and fentry programs need no perf events",
+    )
+
+
 def _perf_memory(case: Case) -> Finding | None:
     if not case.opens_perf_buffer:
         return None
@@ -464,17 +526,20 @@ def _lockdown(case: Case) -> Finding | None:
     if mode != "confidentiality":
         # "integrity" refuses one helper (bpf_probe_write_user), and that with EINVAL.
         return Finding(Verdict.CLEARED, f"kernel lockdown ({mode}{source})")
-    if case.by_perf:
+    # Of what this library attaches, only kprobes are refused (__register_trace_kprobe in
+    # kernel/trace/trace_kprobe.c); seen on 6.12. Programs that read kernel memory are refused by
+    # the verifier, with EINVAL.
+    refused = case.attaches and case.program == "kprobe" and case.hook in ("", *_KPROBES)
+    if not refused:
         return Finding(
-            Verdict.CAUSE,
-            f"kernel lockdown is in confidentiality mode{source}, which forbids perf events,"
-            " probes and tracefs",
-            "boot with lockdown=integrity or without Secure Boot",
+            Verdict.CLEARED,
+            f"kernel lockdown (confidentiality{source}: refuses kprobes and reading kernel memory)",
         )
     return Finding(
-        Verdict.POSSIBLE,
-        f"kernel lockdown is in confidentiality mode{source}, which forbids reading kernel memory",
-        "boot with lockdown=integrity or without Secure Boot",
+        Verdict.CAUSE if case.hook else Verdict.POSSIBLE,  # a uprobe is of the same program type
+        f"kernel lockdown is in confidentiality mode{source}, which forbids kprobes",
+        UNLOCK,
+        "kprobe.multi, fentry, tp_btf and raw_tp are not forbidden",
     )
 
 
@@ -551,6 +616,7 @@ _PROBES: tuple[Callable[[Case], Finding | None], ...] = (
     _bpffs,
     _map_permission,
     _cgroup_policy,
+    _perf_paranoid,
     _perf_memory,
     _memlock,
     _verifier,

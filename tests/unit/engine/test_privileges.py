@@ -329,6 +329,51 @@ def test_perf_buffers(machine: Machine) -> None:
     assert any("perf buffers" in each for each in machine.why("perf buffer").unknown)
 
 
+def test_a_level_of_paranoia_that_capabilities_do_not_lift(machine: Machine) -> None:
+    """Debian's kernels have it: CAP_PERFMON is then not enough."""
+    machine.write("proc/sys/kernel/perf_event_paranoid", "3\n")
+    machine.status(effective=bits("BPF", "PERFMON"))
+    for operation, program, instead in (
+        ("perf buffer", None, "a ring buffer"),
+        ("attach", "perf_event", "raw_tp, tp_btf and fentry"),
+        ("attach", "tracepoint", "raw_tp, tp_btf and fentry"),
+    ):
+        found = machine.why(operation, program_type=program, errno=errno.EACCES)
+        assert found.cause is not None
+        assert found.cause.startswith("kernel.perf_event_paranoid is 3")
+        assert found.mend == "sudo sysctl kernel.perf_event_paranoid=2"
+        assert instead in (found.instead or "")
+    machine.status(effective=bits("BPF", "PERFMON", "SYS_ADMIN"))
+    assert machine.why("perf buffer", errno=errno.EACCES).cause is None
+    machine.status(effective=bits("BPF", "PERFMON"))
+    machine.write("proc/sys/kernel/perf_event_paranoid", "2\n")
+    assert machine.why("perf buffer", errno=errno.EACCES).cause is None
+
+
+@pytest.mark.parametrize(
+    ("operation", "without", "instead"),
+    [
+        ("open program by id", "gives nothing by its id", "pinned by its path"),
+        ("list links", "gives nothing by its id", "pinned by its path"),
+        ("open BTF by id", "gives nobody the types", "open_map(path, raw=True)"),
+        ("enable run stats", "does not count runs", "test_run(repeat=n)"),
+        ("enter network namespace", "lets nobody into", "ip netns exec"),
+    ],
+)
+def test_what_only_cap_sys_admin_may(
+    machine: Machine, operation: str, without: str, instead: str
+) -> None:
+    machine.status(effective=bits("BPF", "PERFMON", "NET_ADMIN"))
+    found = machine.why(operation)
+    assert found.cause is not None
+    assert found.cause.startswith("the process lacks CAP_SYS_ADMIN, without which the kernel")
+    assert without in found.cause
+    assert instead in (found.instead or "")
+    assert found.text().endswith(found.instead or "")
+    machine.status()
+    assert machine.why(operation).cause is None
+
+
 def test_without_its_descriptor_a_map_may_be_frozen(machine: Machine) -> None:
     assert "the map is frozen, or was opened read-only" in machine.why("map update").possible
     assert "the map is opened write-only" in machine.why("map lookup").possible
@@ -363,27 +408,38 @@ def test_locked_memory(machine: Machine, release: str, limit: str | None, verdic
 
 
 @pytest.mark.parametrize(
-    ("lockdown", "cmdline", "operation", "verdict"),
+    ("lockdown", "cmdline", "operation", "section", "verdict"),
     [
-        ("[none] integrity confidentiality", "", "attach", "ruled_out"),
-        ("none [integrity] confidentiality", "", "attach", "ruled_out"),
-        ("none integrity [confidentiality]", "", "attach", "cause"),
-        ("none integrity [confidentiality]", "", "load", "possible"),
-        (None, "ro lockdown=confidentiality quiet", "attach", "cause"),
-        (None, "ro quiet", "attach", "unknown"),
+        ("[none] integrity confidentiality", "", "attach", "kprobe/f", "ruled_out"),
+        ("none [integrity] confidentiality", "", "attach", "kprobe/f", "ruled_out"),
+        ("none integrity [confidentiality]", "", "attach", "kprobe/f", "cause"),
+        ("none integrity [confidentiality]", "", "attach", "?ksyscall/f", "cause"),
+        ("none integrity [confidentiality]", "", "load", "kprobe/f", "ruled_out"),
+        ("none integrity [confidentiality]", "", "attach", "kprobe.multi/f", "ruled_out"),
+        ("none integrity [confidentiality]", "", "attach", "uprobe//bin/sh:f", "ruled_out"),
+        ("none integrity [confidentiality]", "", "attach", "tp/sched/sched_switch", "ruled_out"),
+        (None, "ro lockdown=confidentiality quiet", "attach", "kprobe/f", "cause"),
+        (None, "ro quiet", "attach", "kprobe/f", "unknown"),
     ],
 )
 def test_lockdown(
-    machine: Machine, lockdown: str | None, cmdline: str, operation: str, verdict: str
+    machine: Machine,
+    lockdown: str | None,
+    cmdline: str,
+    operation: str,
+    section: str,
+    verdict: str,
 ) -> None:
     machine.write("proc/cmdline", cmdline)
     machine.remove("sys/kernel/security/lockdown")
     if lockdown:
         machine.write("sys/kernel/security/lockdown", lockdown)
-    found = machine.why(operation, program_type="tracepoint")
+    found = machine.why(operation, section=section)
     told = getattr(found, verdict)
     texts = (told,) if isinstance(told, str) else told
     assert any("lockdown" in text for text in texts), found
+    if verdict == "cause":
+        assert "kprobe.multi, fentry, tp_btf and raw_tp" in (found.instead or "")
 
 
 @pytest.mark.parametrize(

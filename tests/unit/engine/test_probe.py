@@ -33,6 +33,7 @@ class FakeKernel:
         self.perf = errno.ENOENT
         self.software = 0
         self.id_errno = 0
+        self.code = 0
         self.open = 0
 
     @contextmanager
@@ -44,6 +45,8 @@ class FakeKernel:
             self.open -= 1
 
     def program(self, kind: int, **how: int):
+        if how.get("code"):
+            return self._made(self.code)
         by_attach_type = self.loads.get((kind, how.get("attach_type", 0)), 0)
         return self._made(self.loads.get(kind, by_attach_type))
 
@@ -214,6 +217,23 @@ def test_a_refusal_that_no_probe_explains(machine: Machine) -> None:
     found = machine.verdicts()["program lirc_mode2"]
     assert found.reason.startswith("no probe shows the cause. ruled out: a user namespace;")
     assert "the verifier (loading is refused before it looks at the program)" in found.reason
+
+
+def test_lockdown(machine: Machine) -> None:
+    machine.write("sys/kernel/security/lockdown", "none integrity [confidentiality]\n")
+    machine.kernel.code = errno.EINVAL
+    found = machine.verdicts()
+    assert found["hook kprobe"].reason.endswith("which forbids kprobes")
+    assert found["hook kprobe"].instead == "raw_tp"
+    assert found["hook kprobe.multi"].works is True
+    assert "forbids programs to read kernel memory" in found["right reading kernel memory"].reason
+    (machine.root / "sys/kernel/tracing/events").rmdir()
+    machine.write("proc/self/mounts", "tracefs /sys/kernel/tracing tracefs rw 0 0\n")
+    assert "booted with lockdown" in machine.verdicts()["hook tracepoint"].reason
+    machine.write("sys/kernel/security/lockdown", "[none] integrity confidentiality\n")
+    found = machine.verdicts()
+    assert found["hook tracepoint"].reason == "tracefs is mounted, but there are no events in it"
+    assert found["right reading kernel memory"].reason.startswith("no probe shows the cause")
 
 
 def test_tracefs_and_pins(machine: Machine) -> None:

@@ -66,19 +66,21 @@ class Kernel:
         target_fd: int = 0,
         flags: int = 0,
         retval: int = 0,
+        code: bytes = b"",
         log_level: int = 0,
         btf_fd: int = 0,
         functions: bytes = b"",
     ) -> Iterator[Answer]:
-        """BPF_PROG_LOAD of two instructions."""
-        code = ctypes.create_string_buffer(INSTRUCTIONS[retval], 16)
+        """BPF_PROG_LOAD of two instructions, or of those in ``code``."""
+        code = code or INSTRUCTIONS[retval]
+        insns = ctypes.create_string_buffer(code, len(code))
         license_ = ctypes.create_string_buffer(b"GPL")
         info = ctypes.create_string_buffer(functions, max(1, len(functions)))
         attr = struct.pack(
             "=IIQQIIQII16sIIIIQIIQIIII",
             kind,
-            2,
-            ctypes.addressof(code),
+            len(code) // 8,
+            ctypes.addressof(insns),
             ctypes.addressof(license_),
             *(log_level, 0, 0),
             *(0, flags, b"pylibbpf_probe", 0, attach_type),

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from pylibbpf.ability import Ability, Probe
 from pylibbpf.btf.types import Kind
+from pylibbpf.engine.kernel.privileges import UNLOCK, lockdown_mode
 from pylibbpf.engine.kernel.probe.programs import PROGRAMS, Load, loaded
 from pylibbpf.engine.kernel.probe.reasons import Asker
 from pylibbpf.uapi.enums import AttachType, ProgType
@@ -219,6 +220,15 @@ def _pmu(name: str, option: str) -> Callable[[Asker, Ability], Ability | None]:
     return need
 
 
+def _no_lockdown(asker: Asker, about: Ability) -> Ability | None:
+    """A real kprobe is refused then; one on no function says ENOENT all the same."""
+    if lockdown_mode(asker.host) != "confidentiality":
+        return None
+    probe = Probe("read(/sys/kernel/security/lockdown)", errno.EPERM)
+    reason = "kernel lockdown is in confidentiality mode, which forbids kprobes"
+    return asker.no(about, probe, "attach", reason=reason, mend=UNLOCK)
+
+
 def _tracefs(asker: Asker, about: Ability) -> Ability | None:
     """Where libbpf looks up a tracepoint's number."""
     number = asker.host.why_unreadable("sys/kernel/tracing/events")
@@ -227,6 +237,11 @@ def _tracefs(asker: Asker, about: Ability) -> Ability | None:
     if number is None:
         return None
     probe = Probe("list(/sys/kernel/tracing/events)", number)
+    if number == errno.ENOENT and asker.host.mounted("tracefs"):
+        reason = "tracefs is mounted, but there are no events in it"
+        if lockdown_mode(asker.host) == "confidentiality":
+            reason += ": the kernel was booted with lockdown in confidentiality mode"
+        return asker.no(about, probe, "attach", reason=reason)
     if number == errno.ENOENT:
         return asker.no(
             about,
@@ -339,7 +354,7 @@ HOOKS: tuple[HookProbe, ...] = (
         _perf_probe("kprobe"),
         (errno.ENOENT,),
         _KPROBES,
-        needs=(_pmu("kprobe", _KPROBES),),
+        needs=(_pmu("kprobe", _KPROBES), _no_lockdown),
         instead=("fentry", "tp_btf", "raw_tp"),
     ),
     HookProbe(

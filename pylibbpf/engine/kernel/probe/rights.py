@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pylibbpf.ability import Ability, Probe
+from pylibbpf.engine.kernel.privileges import NO_KERNEL_MEMORY, UNLOCK, lockdown_mode
 from pylibbpf.engine.kernel.probe.reasons import Asker
+from pylibbpf.uapi.enums import ProgType
 
 __all__ = ["RIGHTS", "right"]
 
@@ -43,6 +46,33 @@ def _addresses(asker: Asker, about: Ability) -> Ability:
     return asker.no(about, Probe("read(/proc/kallsyms), all zero", errno.EPERM), "read addresses")
 
 
+# r1 = r10 - 8; r2 = 8; r3 = 0; call bpf_probe_read_kernel (113); r0 = 0; exit
+_READ_KERNEL = b"".join(
+    struct.pack("<BBhi", code, registers, 0, imm)
+    for code, registers, imm in (
+        (0xBF, 0xA1, 0),
+        (0x07, 0x01, -8),
+        (0xB7, 0x02, 8),
+        (0xB7, 0x03, 0),
+        (0x85, 0x00, 113),
+        (0xB7, 0x00, 0),
+        (0x95, 0x00, 0),
+    )
+)
+
+
+def _kernel_memory(asker: Asker, about: Ability) -> Ability:
+    about = replace(about, since="5.5")
+    kind = ProgType.RAW_TRACEPOINT
+    with asker.kernel.program(kind, code=_READ_KERNEL) as answer:
+        probe = Probe("BPF_PROG_LOAD(raw_tracepoint), bpf_probe_read_kernel()", answer.errno)
+    if not answer.errno:
+        return asker.yes(about, probe)
+    if answer.errno == errno.EINVAL and lockdown_mode(asker.host) == "confidentiality":
+        return asker.no(about, probe, "load", reason=NO_KERNEL_MEMORY, mend=UNLOCK)
+    return asker.no(about, probe, "load", program_type=kind)
+
+
 def _pins(asker: Asker, about: Ability) -> Ability:
     place = asker.host.mounted("bpf")
     probe = Probe("read(/proc/self/mounts)", 0 if place else errno.ENOENT)
@@ -70,5 +100,6 @@ def _pins(asker: Asker, about: Ability) -> Ability:
 RIGHTS = (
     _Right("programs, maps and links by id", _ids),
     _Right("addresses of kernel symbols", _addresses),
+    _Right("reading kernel memory", _kernel_memory),
     _Right("pinning", _pins),
 )
