@@ -378,6 +378,14 @@ class MapHandle(Protocol):
 
     def write(self, offset: int, data: bytes) -> None: ...
     def attach_struct_ops(self) -> LinkHandle: ...
+    def read_initial(self, offset: int, size: int) -> bytes:
+        """Bytes of the struct of a struct_ops map, before load."""
+
+    def write_initial(self, offset: int, data: bytes) -> None: ...
+    def struct_ops_program(self, offset: int) -> str | None:
+        """The name of the program that stands for the function at that place of the struct."""
+
+    def set_struct_ops_program(self, offset: int, name: str | None) -> None: ...
     @property
     def struct_ops_state(self) -> str:
         """Of a loaded struct_ops map: "init", "ready", "in use" or "to be freed"."""

@@ -150,6 +150,53 @@ def test_what_a_killed_process_leaves_can_be_unregistered(engine, ops, objects):
             left.unregister()
 
 
+# ---- before load
+
+
+@pytest.fixture
+def unloaded(engine, sound_kernel, objects):
+    with pylibbpf.open_object(objects / "struct_ops.bpf.o", engine=engine) as obj:
+        yield obj
+
+
+def libbpf() -> tuple[int, int]:
+    from pylibbpf.engine.kernel.library import version
+
+    return version()
+
+
+def test_initial_values(unloaded):
+    first = unloaded.maps["first"].initial
+    assert set(first) >= {"ssthresh", "cong_avoid", "init", "name"}
+    if libbpf() < (1, 4):
+        with pytest.raises(pylibbpf.NotSupportedError, match=r"libbpf 1\.4"):
+            first["name"]
+        with pytest.raises(pylibbpf.NotSupportedError, match=r"libbpf 1\.4"):
+            first["name"] = "x"
+        return
+    assert first["name"] == "plb_test_name00"
+    assert first["cong_avoid"] == "first_avoid"
+    assert first["init"] is None
+    name = f"plb{os.getpid() % 10**7:07}{random.randrange(10**4):04}i"
+    first["name"] = name
+    first["cong_avoid"] = unloaded.programs["second_avoid"]
+    with pytest.raises(TypeError, match="cong_avoid is a function"):
+        first["cong_avoid"] = 3
+    with pytest.raises(KeyError, match="second_avoid"):
+        first["cong_avoid"] = "second_avoi"
+    with pytest.raises(KeyError):
+        first["no_member"] = 1
+    with pytest.raises(ValueError, match="do not fit into 16"):
+        first["name"] = "far too long for its sixteen bytes"
+    unloaded.load()
+    with pytest.raises(pylibbpf.BpfError, match="until load only"):
+        first["name"] = "x"
+    unloaded.maps["first"].attach()
+    transfer(name)
+    assert unloaded.globals["second_acks"] > 0
+    assert unloaded.globals["first_acks"] == 0
+
+
 # ---- with a link
 
 

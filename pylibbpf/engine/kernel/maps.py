@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 
 from pylibbpf.engine.kernel.capture import Capture
 from pylibbpf.engine.kernel.check import check
 from pylibbpf.engine.kernel.entries import MapEntries
+from pylibbpf.engine.kernel.library import version
 from pylibbpf.engine.kernel.opts import c_string
 from pylibbpf.engine.kernel.part import Part
-from pylibbpf.errors import BpfError
+from pylibbpf.errors import BpfError, NotSupportedError
 from pylibbpf.uapi.flags import BPF_F_MMAPABLE, BPF_F_NUMA_NODE
 
 TYPE_CHECKING = False
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from pylibbpf.engine.kernel.userring import KernelUserRing
 
 _ZERO = bytes(4)
+_STRUCT_OPS = 26  # MapType.STRUCT_OPS; the enum is kept off the main path (memory)
 
 # Of enum bpf_map_type. MapType has them, but every load would pay 1 MB for the module enum.
 _ARRAY_OF_MAPS, _HASH_OF_MAPS, _ARENA = 12, 13, 33
@@ -60,7 +63,7 @@ class KernelMap(Part, MapEntries):  # type: ignore[misc]  # both have what C nee
 
     def _initial(self) -> None:
         """Where libbpf keeps the initial values of global data, until load."""
-        if not self.internal:
+        if not (self.internal or self._lib.bpf_map__type(self.pointer) == _STRUCT_OPS):
             return
         size = self._ffi.new("size_t *")
         memory = self._lib.bpf_map__initial_value(self.pointer, size)
@@ -303,6 +306,42 @@ class KernelMap(Part, MapEntries):  # type: ignore[misc]  # both have what C nee
         from pylibbpf.engine.kernel.struct_ops import attach
 
         return attach(self)
+
+    def struct_ops_program(self, offset: int) -> str | None:
+        self._need_initial()
+        place = int.from_bytes(self.read(offset, 8), sys.byteorder)
+        for each in self._owner.programs:
+            if place and int(self._ffi.cast("uintptr_t", each.pointer)) == place:
+                return str(each.name)
+        return None
+
+    def set_struct_ops_program(self, offset: int, name: str | None) -> None:
+        self._need_initial()
+        place = 0
+        for each in self._owner.programs:
+            if each.name == name:
+                place = int(self._ffi.cast("uintptr_t", each.pointer))
+        self.write(offset, place.to_bytes(8, sys.byteorder))
+
+    def _need_initial(self) -> None:
+        self._owner.alive()
+        if self._owner.load_tried:
+            cause = "that can be set until load only"
+            raise BpfError(errno.EBUSY, "initial value of", self.name, cause)
+        if self._map.memory == self._ffi.NULL:
+            major, minor = version()
+            raise NotSupportedError(
+                f"initial values of struct_ops map {self.name!r} need libbpf 1.4; this is "
+                f"{major}.{minor}"
+            )
+
+    def read_initial(self, offset: int, size: int) -> bytes:
+        self._need_initial()
+        return self.read(offset, size)
+
+    def write_initial(self, offset: int, data: bytes) -> None:
+        self._need_initial()
+        self.write(offset, data)
 
     @property
     def struct_ops_state(self) -> str:

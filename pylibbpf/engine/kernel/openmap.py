@@ -217,6 +217,18 @@ class OpenMap(MapEntries):
     def attach_struct_ops(self) -> NoReturn:
         raise self._of_no_object("struct_ops to put to use")
 
+    def read_initial(self, offset: int, size: int) -> NoReturn:
+        raise self._of_no_object("initial value")
+
+    def write_initial(self, offset: int, data: bytes) -> NoReturn:
+        raise self._of_no_object("initial value")
+
+    def struct_ops_program(self, offset: int) -> NoReturn:
+        raise self._of_no_object("programs")
+
+    def set_struct_ops_program(self, offset: int, name: str | None) -> NoReturn:
+        raise self._of_no_object("programs")
+
     def reuse(self, fd: int) -> NoReturn:
         raise self._of_no_object("load that could reuse another")
 
