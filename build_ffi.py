@@ -28,6 +28,7 @@ SHIM_PARTS = (
     "netns",
     "legacy",
     "devices",
+    "sockets",
     "maps",
     "perf",
     "scalars",

@@ -8,6 +8,7 @@ from pylibbpf.attach.cgroups import CgroupHooks
 from pylibbpf.attach.devices import DeviceHooks
 from pylibbpf.attach.iterators import IteratorHooks
 from pylibbpf.attach.perf import PerfHooks
+from pylibbpf.attach.sockets import SocketHooks
 from pylibbpf.attach.tracing import TracingHooks
 from pylibbpf.uapi.enums import AttachType, ProgType, named
 from pylibbpf.uapi.sections import attaches_itself
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Program"]
 
 
-class Program(TracingHooks, PerfHooks, CgroupHooks, DeviceHooks, IteratorHooks):
+class Program(TracingHooks, PerfHooks, CgroupHooks, DeviceHooks, IteratorHooks, SocketHooks):
     """One program of an object: ``obj.programs["name"]``.
 
     ``type``, ``expected_attach_type``, ``autoload``, ``autoattach`` and ``flags`` can be set

@@ -29,7 +29,7 @@ def anchor(before: Neighbour, after: Neighbour) -> Anchor | None:
     if of == "all":
         return Anchor(before is not None, None)
     if isinstance(of, Attachable | Link):
-        return Anchor(before is not None, of._handle)
+        return Anchor(before is not None, of._handle, isinstance(of, Link))
     if isinstance(of, int) and not isinstance(of, bool):
         if of < 1:
             raise ValueError(f"{name}={of}: ids of programs start at 1")

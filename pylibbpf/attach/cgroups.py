@@ -49,10 +49,11 @@ class CgroupHooks(Attachable):
 
         Other programs may be attached there as well, and all of them are asked: those of the
         cgroup itself in the order in which they came, then those of the cgroups above. ``before``
-        and ``after`` name the one next to which this one is to stand: a program, its link, a
-        program's id, or ``"all"``. ``preorder`` has it run before those of the cgroups below,
-        where otherwise they come first. ``expected_revision`` refuses if anything was attached
-        or detached since :func:`pylibbpf.query_cgroup` gave that number.
+        and ``after`` name the one next to which this one is to stand: a link where this is one,
+        a program or the id of one without; or ``"all"`` of both kinds. ``preorder`` has it run
+        before those of the cgroups below, where otherwise they come first. ``expected_revision``
+        refuses if anything was attached or detached since :func:`pylibbpf.query_cgroup` gave
+        that number.
 
         With ``link=False`` the attachment is the older one, which the end of the process does
         not undo: ``close()`` does, and what a killed process left is found by ``pylibbpf detach
@@ -86,6 +87,14 @@ class CgroupHooks(Attachable):
         if mode is not None and mode not in _MODES:
             raise ValueError(f"mode is one of {', '.join(map(repr, _MODES))}, not {mode!r}")
         place = anchor(before, after)
+        if place is not None and place.of is not None and place.link != link:
+            # The kernel only says EINVAL or ENOENT (get_prog_list() in kernel/bpf/cgroup.c).
+            raise ValueError(
+                "a link stands before or after another link, or 'all'"
+                if link
+                else "with link=False it stands before or after another program that is attached "
+                "so, or 'all'"
+            )
         if mode in ("exclusive", "override") and (place or preorder):
             raise ValueError(
                 f"in mode {mode!r} there is one program, with no other before or after"

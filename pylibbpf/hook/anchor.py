@@ -13,7 +13,9 @@ __all__ = ["Anchor"]
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """Directly before or after a program (by its handle or id) or link; None: all of them."""
+    """Directly before or after a program (by its handle or id) or a link; None: all of them."""
 
     before: bool
     of: ProgramHandle | LinkHandle | int | None
+    link: bool = False
+    """Whether ``of`` is a link."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -15,6 +16,7 @@ import socket
 import struct
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -145,24 +147,27 @@ def _remove_cgroup(folder: Path) -> None:
 
 @pytest.fixture
 def inside() -> Callable[..., Any]:
-    """Call a function in a child of its own, in a cgroup and a network namespace of its own.
+    """Call a function in a child of its own, in a cgroup and in a network namespace.
 
-    Gives what it returned, or raises its OSError; the namespace has a loopback interface.
+    Gives what it returned, or raises its OSError. The namespace (of the descriptor ``netns``, or
+    a new one) has a loopback interface.
     """
 
-    def call(body: Callable[[], Any], cgroup: Path | None = None) -> Any:
+    def call(body: Callable[[], Any], cgroup: Path | None = None, netns: int | None = None) -> Any:
         read, write = os.pipe()
         pid = os.fork()
         if pid == 0:
             try:
-                _own_network()
+                _enter_network(netns)
                 if cgroup is not None:
                     (cgroup / "cgroup.procs").write_text("0")
                 said: Any = ("result", body())
+            except pylibbpf.Error:
+                said = ("failure", traceback.format_exc())
             except OSError as error:
                 said = ("errno", error.errno)
-            except BaseException as error:
-                said = ("failure", f"{type(error).__name__}: {error}")
+            except BaseException:
+                said = ("failure", traceback.format_exc())
             os.write(write, json.dumps(said).encode())
             os._exit(0)
         os.close(write)
@@ -178,11 +183,40 @@ def inside() -> Callable[..., Any]:
     return call
 
 
-def _own_network() -> None:
-    """Leave for a new network namespace, with its loopback interface up."""
+def _enter_network(netns: int | None) -> None:
+    """Leave for another network namespace, or for a new one, with its loopback interface up."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(0x40000000):  # CLONE_NEWNET
-        raise OSError(ctypes.get_errno(), "unshare")
+    new = 0x40000000  # CLONE_NEWNET
+    if (libc.unshare(new) if netns is None else libc.setns(netns, new)) < 0:
+        raise OSError(ctypes.get_errno(), "network namespace")
+    if netns is not None:
+        return
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         up = struct.pack("16sh", b"lo", 1)  # struct ifreq, IFF_UP
         fcntl.ioctl(any_socket, 0x8914, up.ljust(40, b"\0"))  # SIOCSIFFLAGS
+
+
+@pytest.fixture
+def netns(bpf: None) -> Iterator[int]:
+    """A network namespace with a loopback interface, by descriptor; a process is in it."""
+    ready, done = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(done[1])
+        with contextlib.suppress(OSError):
+            _enter_network(None)
+            os.write(ready[1], b"x")
+        os.read(done[0], 1)
+        os._exit(0)
+    os.close(ready[1])
+    try:
+        assert os.read(ready[0], 1), "no network namespace could be made"
+        fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+    finally:
+        for each in (ready[0], *done):
+            os.close(each)
+        os.waitpid(pid, 0)

@@ -326,23 +326,25 @@ def test_anchors(load, make_cgroup, inside, ledger, link):
     obj = load("first", "second", "third")
     cgroup = make_cgroup()
     first, second, third = (obj.programs[name] for name in ("first", "second", "third"))
-    one = first.attach_cgroup(cgroup)
-    second.attach_cgroup(cgroup, before="all", link=link)
+    one = first.attach_cgroup(cgroup, link=link)
+    two = second.attach_cgroup(cgroup, before="all", link=link)
     assert order_of(obj, inside, cgroup) == 21
     there = pylibbpf.query_cgroup(cgroup, kind)
-    for expected, place in (
-        (231, {"before": first}),
-        (231, {"before": one}),
-        (213, {"after": one}),
-        (231, {"before": there.programs[1].id}),
-        (321, {"before": second} if not link else {"before": "all"}),
-    ):
-        if place != {"before": "all"} and not has_anchors(link):
+    if link:
+        beside = [(231, {"before": one}), (213, {"after": one}), (321, {"before": two})]
+    else:
+        by_id = {"before": there.programs[1].id}
+        beside = [(231, {"before": first}), (213, {"after": first}), (231, by_id)]
+    for expected, place in (*beside, (321, {"before": "all"}), (213, {"after": "all"})):
+        if "all" not in place.values() and not has_anchors(link):
             with pytest.raises(pylibbpf.NotSupportedError, match=r"needs libbpf 1\.[36]"):
                 third.attach_cgroup(cgroup, link=link, **place)
             continue
         with third.attach_cgroup(cgroup, link=link, **place):
             assert order_of(obj, inside, cgroup) == expected
+    for wrong in (first, there.programs[1].id) if link else (one, two):
+        with pytest.raises(ValueError, match="before or after another"):
+            third.attach_cgroup(cgroup, link=link, before=wrong)
     if not has_anchors(link):
         return
     assert there.revision
@@ -354,8 +356,9 @@ def test_anchors(load, make_cgroup, inside, ledger, link):
     third.attach_cgroup(cgroup, link=link, expected_revision=now).close()
     third.attach_cgroup(cgroup, link=link).close()
     one.close()
-    with pytest.raises(pylibbpf.BpfError, match="is not attached to this cgroup"):
-        third.attach_cgroup(cgroup, link=link, after=first)
+    if not link:
+        with pytest.raises(pylibbpf.BpfError, match="is not attached to this cgroup"):
+            third.attach_cgroup(cgroup, link=link, after=first)
 
 
 def test_before_those_of_the_cgroups_below(load, make_cgroup, inside):
@@ -387,6 +390,7 @@ def test_what_is_refused_before_the_kernel_is_asked(load, open_test_object, make
         ({"link": False, "mode": "override", "before": "all"}, "one program"),
         ({"link": False, "mode": "exclusive", "preorder": True}, "one program"),
         ({"link": False, "replace": obj.programs["first"], "after": "all"}, "takes its place"),
+        ({"before": obj.programs["first"]}, "another link"),
         ({"expected_revision": 0}, "start at 1"),
     ):
         with pytest.raises(ValueError, match=match):
@@ -399,7 +403,7 @@ def test_what_is_refused_before_the_kernel_is_asked(load, open_test_object, make
             program.attach_cgroup(cgroup, **wrong)
     with pytest.raises(TypeError, match="replace"):
         program.attach_cgroup(cgroup, link=False, replace="first")
-    with pytest.raises(ValueError, match="null"):
+    with pytest.raises(ValueError, match="NUL"):
         program.attach_cgroup(f"{cgroup}\0")
     with pytest.raises(pylibbpf.BpfError, match="cannot be attached as CGROUP_DEVICE") as caught:
         program.attach_cgroup(cgroup, attach_type=AttachType.CGROUP_DEVICE)
@@ -456,6 +460,19 @@ def test_the_section_alone_does_not_attach(load, make_cgroup):
             obj.programs[name].attach()
         assert caught.value.errno == errno.EOPNOTSUPP
     assert obj.attach().links == []
+
+
+def test_update_of_a_link(load, make_cgroup, inside):
+    """Another program takes the place of the first, with no moment in between."""
+    obj = load("first", "second", "third")
+    cgroup = make_cgroup()
+    link = obj.programs["first"].attach_cgroup(cgroup)
+    obj.programs["second"].attach_cgroup(cgroup)
+    link.update(obj.programs["third"])
+    assert order_of(obj, inside, cgroup) == 32
+    assert link.info().cgroup_id == cgroup.stat().st_ino
+    link.close()
+    assert order_of(obj, inside, cgroup) == 2
 
 
 def test_closed_with_its_object(load, make_cgroup, inside):
@@ -519,6 +536,8 @@ def test_without_a_link(load, make_cgroup, inside, ledger, mode):
     assert len(list(ledger.iterdir())) == 1
     with pytest.raises(pylibbpf.NotSupportedError, match="no descriptor"):
         _ = link.fd
+    with pytest.raises(pylibbpf.NotSupportedError, match="cannot be updated"):
+        link.update(obj.programs["connect4"])
     obj.globals["verdict"] = 0
     with pytest.raises(PermissionError):
         inside(connect(V4), cgroup)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pylibbpf.engine.kernel.programs import KernelProgram
 from pylibbpf.uapi.flags import BPF_F_AFTER, BPF_F_BEFORE, BPF_F_ID, BPF_F_LINK
 
 TYPE_CHECKING = False
@@ -20,8 +19,6 @@ def relative(anchor: Anchor | None) -> tuple[int, int | None, int | None]:
     if anchor.of is None:
         return flags, None, None
     if isinstance(anchor.of, int):
-        # libbpf adds BPF_F_ID for a link (bpf_link_create), and not for BPF_PROG_ATTACH.
+        # libbpf adds BPF_F_ID itself (bpf_link_create(), bpf_prog_attach_opts()); it does no harm.
         return flags | BPF_F_ID, None, anchor.of
-    if isinstance(anchor.of, KernelProgram):
-        return flags, anchor.of.fd, None
-    return flags | BPF_F_LINK, anchor.of.fd, None
+    return flags | (BPF_F_LINK if anchor.link else 0), anchor.of.fd, None

@@ -5,103 +5,78 @@ from __future__ import annotations
 import errno
 import os
 
-from pylibbpf.engine.kernel.check import check
-from pylibbpf.engine.kernel.info import program_by_id, program_info
+from pylibbpf.engine.kernel.check import failure
 from pylibbpf.engine.kernel.library import load
-from pylibbpf.engine.kernel.opts import opts
-from pylibbpf.errors import BpfError, BpfPermissionError, Error
+from pylibbpf.engine.kernel.links import attaching
+from pylibbpf.engine.kernel.opts import c_string
+from pylibbpf.engine.kernel.query import Query, called
+from pylibbpf.engine.kernel.query import query as programs_at
+from pylibbpf.errors import BpfError, Error
 from pylibbpf.uapi.enums import AttachType, named
-from pylibbpf.uapi.flags import BPF_F_ALLOW_MULTI, BPF_F_ALLOW_OVERRIDE, BPF_F_QUERY_EFFECTIVE
+from pylibbpf.uapi.flags import BPF_F_ALLOW_MULTI, BPF_F_ALLOW_OVERRIDE
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-__all__ = ["CgroupFd", "Query", "called", "mode_of", "program_names", "query", "tenant"]
-
-# kernel/bpf/cgroup.c: BPF_CGROUP_MAX_PROGS.
-_MOST = 64
+__all__ = ["CgroupFd", "mode_of", "query", "tenant"]
 
 
 class CgroupFd:
-    """A descriptor of a cgroup: of the path's folder, opened for the block, or the caller's."""
+    """A cgroup that is held open until :meth:`close`, or for a block: ``fd`` stands for it.
 
-    __slots__ = ("_cgroup", "_operation", "_subject", "fd")
+    A caller's descriptor is opened once more, so that closing is ours in any case.
+    """
+
+    __slots__ = ("_cell",)
 
     def __init__(self, cgroup: str | int, operation: str, subject: str | None) -> None:
-        self._cgroup = cgroup
-        self._operation = operation
-        self._subject = subject
-        self.fd = -1
+        ffi, lib = load()
+        self._cell = ffi.gc(ffi.new("int *", -1), lib.plb_fd_close)
+        path = f"/proc/self/fd/{cgroup}" if isinstance(cgroup, int) else cgroup
+        with attaching:  # no child is forked while the descriptor is nobody's
+            rc = lib.plb_fd_open(self._cell, c_string(path, "path"), os.O_RDONLY | os.O_DIRECTORY)
+        if rc < 0 and isinstance(cgroup, int):
+            raise failure(errno.EBADF, operation, subject, cgroup=cgroup)
+        if rc < 0:
+            why = {
+                errno.ENOENT: f"there is no cgroup {cgroup}",
+                errno.ENOTDIR: f"a cgroup is a folder, and {cgroup} is none",
+            }
+            cause = why.get(-rc, f"the cgroup {cgroup} cannot be opened")
+            raise BpfError(-rc, operation, subject, cause)
+
+    @property
+    def fd(self) -> int:
+        return int(self._cell[0])
+
+    @property
+    def path(self) -> str:
+        """Where it is, by what the kernel says."""
+        return os.readlink(f"/proc/self/fd/{self.fd}")
+
+    def close(self) -> None:
+        """Let go of it. A second call does nothing."""
+        with attaching:
+            load()[1].plb_fd_close(self._cell)
 
     def __enter__(self) -> int:
-        if isinstance(self._cgroup, int):
-            return self._cgroup
-        try:
-            self.fd = os.open(self._cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            why = {
-                errno.ENOENT: f"there is no cgroup {self._cgroup}",
-                errno.ENOTDIR: f"a cgroup is a folder, and {self._cgroup} is none",
-            }
-            number = error.errno or errno.EIO
-            cause = why.get(number, f"the cgroup {self._cgroup} cannot be opened")
-            raise BpfError(number, self._operation, self._subject, cause) from None
         return self.fd
 
     def __exit__(self, *exception: object) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
-
-class Query:
-    """What BPF_PROG_QUERY says of one attach type at a cgroup."""
-
-    __slots__ = ("flags", "ids", "names", "program_flags", "revision")
-
-    def __init__(
-        self, ids: list[int], flags: int, program_flags: list[int], revision: int | None
-    ) -> None:
-        self.ids = ids
-        self.names: list[str | None] = [None] * len(ids)
-        self.flags = flags
-        self.program_flags = program_flags
-        self.revision = revision
+        self.close()
 
 
 def query(
     fd: int, attach_type: int, *, effective: bool = False, label: str | int | None = None
 ) -> Query:
     """Ask which programs are attached: to this cgroup alone, or all that are in force there."""
-    ffi, lib = load()
-    room = _MOST
-    while True:
-        ids = ffi.new("__u32[]", room)
-        flags = ffi.new("__u32[]", room)
-        fields, _keep = opts(
-            "bpf_prog_query_opts",
-            query_flags=BPF_F_QUERY_EFFECTIVE if effective else 0,
-            prog_ids=ids,
-            prog_cnt=room,
-        )
-        # Programs of lsm_cgroup are at many hooks, each with its own flags. For other types the
-        # kernel gives no array (before 6.0 it refuses one), nor for what is in force.
-        several = attach_type == AttachType.LSM_CGROUP and not effective
-        if several:
-            fields.prog_attach_flags = flags
-        rc = lib.bpf_prog_query_opts(fd, attach_type, fields)
-        if rc == -errno.ENOSPC and fields.prog_cnt > room:
-            room = int(fields.prog_cnt)
-            continue
-        hook = named(AttachType, attach_type)
-        what = f"descriptor {label}" if isinstance(label, int) else label
-        check(rc, "query cgroup", what, attach_type=getattr(hook, "name", str(hook)), cgroup=label)
-        count = int(fields.prog_cnt)
-        revision = int(fields.revision) or None
-        shared = int(fields.attach_flags)
-        each = list(ffi.unpack(flags, count)) if several and count else [shared] * count
-        return Query(list(ffi.unpack(ids, count)) if count else [], shared, each, revision)
+    hook = named(AttachType, attach_type)
+    return programs_at(
+        fd,
+        attach_type,
+        "query cgroup",
+        f"descriptor {label}" if isinstance(label, int) else label,
+        effective=effective,
+        cgroup=label,
+        attach_type=getattr(hook, "name", str(hook)),
+    )
 
 
 def mode_of(flags: int) -> str:
@@ -109,27 +84,6 @@ def mode_of(flags: int) -> str:
     if flags & BPF_F_ALLOW_MULTI:
         return "multi"
     return "override" if flags & BPF_F_ALLOW_OVERRIDE else "exclusive"
-
-
-def program_names(ids: Sequence[int]) -> list[str | None]:
-    """Names of programs; None where one is gone or this process may not look (CAP_SYS_ADMIN)."""
-    names: list[str | None] = []
-    for each in ids:
-        try:
-            with program_by_id(each) as fd:
-                names.append(None if fd is None else program_info(fd).name)
-        except BpfPermissionError:
-            return [None] * len(ids)
-    return names
-
-
-def called(ids: Sequence[int]) -> str:
-    """Programs by id, and by name where that may be seen."""
-    words = [
-        f"{number} ({name})" if name else f"{number}"
-        for number, name in zip(ids, program_names(ids), strict=True)
-    ]
-    return f"program{'s' if len(words) > 1 else ''} {', '.join(words)}"
 
 
 def tenant(fd: int, attach_type: int, flags: int) -> str | None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from pylibbpf.ability import Ability, Library
     from pylibbpf.engine.abc import StaleHandle, Standing, StandingLink, StandingProgram
-    from pylibbpf.engine.kernel.cgroups import Query
     from pylibbpf.engine.kernel.openmap import OpenMap
+    from pylibbpf.engine.kernel.query import Query
 
     class Source(Protocol):
         """What is open on a map of the object."""
@@ -78,7 +78,8 @@ class KernelEngine:
         return OpenMap.by_id(what) if isinstance(what, int) else OpenMap.by_path(what, flags)
 
     def query_cgroup(self, cgroup: str | int, attach_type: int, effective: bool) -> Query:
-        from pylibbpf.engine.kernel.cgroups import CgroupFd, program_names, query
+        from pylibbpf.engine.kernel.cgroups import CgroupFd, query
+        from pylibbpf.engine.kernel.query import program_names
 
         with CgroupFd(cgroup, "query cgroup", None) as fd:
             found = query(fd, attach_type, effective=effective, label=cgroup)

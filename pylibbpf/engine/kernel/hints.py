@@ -202,6 +202,43 @@ def _rows(operation: str, *rows: Callable[[str], _Hint]) -> tuple[_Hint, ...]:
 
 _UNSUPPORTED = (ENOTSUPP, _e.EOPNOTSUPP)
 
+_SOCKET_ROWS = (
+    _on(
+        _e.EINVAL,
+        "the socket shares its port with no other: SO_REUSEPORT must be set, before bind()",
+        _knows("reuseport"),
+    ),
+    _on(
+        _UNSUPPORTED,
+        "this kind of socket has no groups that share a port: TCP and UDP have",
+        _knows("reuseport"),
+    ),
+    _on(_e.ENOTSOCK, "the descriptor is no socket", _knows("socket")),
+    _on(
+        _e.E2BIG,
+        "the network namespace has a flow dissector already, and there is room for one",
+        lambda facts: bool(facts.get("netns")) and facts.get("program_type") == "flow_dissector",
+    ),
+    _on(
+        _e.EEXIST,
+        "a flow dissector is attached already: without a link in this network namespace, or in the"
+        " machine's first one, which serves all, or in another while this is the first",
+        lambda facts: bool(facts.get("netns")) and facts.get("program_type") == "flow_dissector",
+    ),
+    _on(_e.E2BIG, "the network namespace has 64 such programs, as many as fit", _knows("netns")),
+    _on(_e.EINVAL, "this kernel has no such hook of network namespaces", _knows("netns")),
+    _on(
+        _e.EBUSY,
+        "the map {sockmap} has a program there already, by a link, or stream_verdict and verdict"
+        " would meet",
+        _knows("sockmap"),
+    ),
+    _on(
+        _e.EINVAL,
+        "this kernel has no links to maps of sockets (Linux 6.10 has), or not for {attach_type}",
+        _knows("sockmap"),
+    ),
+)
 _CGROUP = _knows("cgroup")
 
 
@@ -522,6 +559,7 @@ _TABLE: tuple[_Hint, ...] = (
             _ITER_CGROUP,
         ),
         _on(_e.EINVAL, "iter/{target} begins at a cgroup: attach_iter(cgroup=...)", _ITER_ALL),
+        *_SOCKET_ROWS,
         *_CGROUP_ROWS,
         _on(
             _e.EINVAL,

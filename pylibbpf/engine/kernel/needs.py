@@ -108,6 +108,7 @@ class Case:
     system_wide: bool = False  # a perf event that watches a CPU, not one process
     hook: str = ""  # the SEC() name, without what follows the slash
     before_verifier: bool = False  # a load that was refused before the verifier was called
+    socket: int | None = None
 
     @property
     def program(self) -> str | None:

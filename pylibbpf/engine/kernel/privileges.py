@@ -40,6 +40,7 @@ NO_KERNEL_MEMORY = (
     " helpers bpf_probe_read*)"
 )
 _KPROBES = ("kprobe", "kretprobe", "ksyscall", "kretsyscall")
+_SO_LOCK_FILTER = 44  # include/uapi/asm-generic/socket.h
 _INIT_USER_NAMESPACE = "user:[4026531837]"  # PROC_USER_INIT_INO of include/linux/proc_ns.h
 
 
@@ -142,6 +143,7 @@ def explain_eperm(
     errno: int = _errno.EPERM,
     host: Host | None = None,
     cgroup_hook: tuple[int, int, int] | None = None,
+    socket: int | None = None,
     **_facts: object,
 ) -> Diagnosis:
     """Find out why an operation was refused with EPERM or EACCES. Never raises.
@@ -168,6 +170,7 @@ def explain_eperm(
         system_wide=system_wide,
         before_verifier=before_verifier,
         hook=(section or "").removeprefix("?").partition("/")[0],
+        socket=socket,
     )
     findings: list[Finding] = []
     for probe in _PROBES:
@@ -468,6 +471,18 @@ def _perf_paranoid(case: Case) -> Finding | None:
     )
 
 
+def _locked_filter(case: Case) -> Finding | None:
+    # net/core/filter.c: -EPERM where SO_LOCK_FILTER is set.
+    if case.socket is None:
+        return None
+    import socket
+
+    with socket.socket(fileno=os.dup(case.socket)) as copy:
+        if not copy.getsockopt(socket.SOL_SOCKET, _SO_LOCK_FILTER):
+            return Finding(Verdict.CLEARED, "a lock on the socket's filter")
+    return Finding(Verdict.CAUSE, "the socket's filter is locked for good (SO_LOCK_FILTER)")
+
+
 def _perf_memory(case: Case) -> Finding | None:
     if not case.opens_perf_buffer:
         return None
@@ -617,6 +632,7 @@ _PROBES: tuple[Callable[[Case], Finding | None], ...] = (
     _map_permission,
     _cgroup_policy,
     _perf_paranoid,
+    _locked_filter,
     _perf_memory,
     _memlock,
     _verifier,

@@ -7,26 +7,26 @@ import os
 
 from pylibbpf.engine.kernel.anchors import relative
 from pylibbpf.engine.kernel.attach import attaches
-from pylibbpf.engine.kernel.cgroups import CgroupFd, called, mode_of, query
+from pylibbpf.engine.kernel.attach.types import attach_type
+from pylibbpf.engine.kernel.cgroups import CgroupFd, mode_of, query
 from pylibbpf.engine.kernel.info import program_by_id, program_info
 from pylibbpf.engine.kernel.legacy import LegacyAttachment, Place, places
 from pylibbpf.engine.kernel.library import load
-from pylibbpf.engine.kernel.links import attaching
 from pylibbpf.engine.kernel.opts import opts
+from pylibbpf.engine.kernel.query import called
 from pylibbpf.errors import BpfError
 from pylibbpf.hook.cgroups import Cgroup
-from pylibbpf.uapi.enums import AttachType, ProgType, named
+from pylibbpf.uapi.enums import AttachType, named
 from pylibbpf.uapi.flags import (
     BPF_F_ALLOW_MULTI,
     BPF_F_ALLOW_OVERRIDE,
     BPF_F_PREORDER,
     BPF_F_REPLACE,
 )
-from pylibbpf.uapi.targets import ANY_OF_ITS_KIND, CGROUP
+from pylibbpf.uapi.targets import CGROUP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
 
     from pylibbpf.engine.abc import LinkHandle
@@ -74,14 +74,14 @@ def _without_link(
 ) -> LinkHandle:
     assert hook.mode is not None
     flags |= _MODES[hook.mode]
-    with CgroupFd(hook.cgroup, "attach", program.name) as target, _Replaced(program, hook) as old:
+    with CgroupFd(hook.cgroup, "attach", program.name) as fd, _Replaced(program, hook) as old:
         if hook.mode == "multi" and old is not None:
             fields["replace_prog_fd"] = old
             flags |= BPF_F_REPLACE
         elif hook.mode != "multi":
-            _need_room(program, hook, target, kind, old)
+            _need_room(program, hook, fd, kind, old)
         options, _keep = opts("bpf_prog_attach_opts", flags=flags, **fields)
-        place = CgroupPlace(target, kind, hook.mode, options)
+        place = CgroupPlace(CgroupFd(fd, "attach", program.name), kind, hook.mode, options)
         facts["cgroup_hook"] = (place.fd, kind, flags)
         return LegacyAttachment.make(program, place, **facts)
 
@@ -143,13 +143,16 @@ class CgroupPlace(Place):
 
     kind = "cgroups.cgroup"
 
-    def __init__(self, fd: int, attach_type: int, mode: str, options: Any = None) -> None:
-        with attaching:
-            self.fd = os.dup(fd)
+    def __init__(self, cgroup: CgroupFd, attach_type: int, mode: str, options: Any = None) -> None:
+        self._cgroup = cgroup
         self._type = attach_type
         self._mode = mode
         self._options = options
-        self._path = os.readlink(f"/proc/self/fd/{fd}")
+        self._path = cgroup.path
+
+    @property
+    def fd(self) -> int:
+        return self._cgroup.fd
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -162,14 +165,17 @@ class CgroupPlace(Place):
     @classmethod
     def find(cls, facts: dict[str, Any]) -> CgroupPlace:
         path = facts["path"]
+        gone = LookupError(f"the cgroup {path} was removed")
         try:
-            with CgroupFd(path, "find cgroup", path) as fd:
-                if os.fstat(fd).st_ino == facts["inode"]:
-                    return cls(fd, facts["attach_type"], facts["mode"])
+            cgroup = CgroupFd(path, "find cgroup", path)
         except BpfError as error:
-            if error.errno != errno.ENOENT or not _in_cgroup2(path):
-                raise
-        raise LookupError(f"the cgroup {path} was removed")
+            if error.errno == errno.ENOENT and _in_cgroup2(path):
+                raise gone from None
+            raise
+        if os.fstat(cgroup.fd).st_ino != facts["inode"]:
+            cgroup.close()
+            raise gone
+        return cls(cgroup, facts["attach_type"], facts["mode"])
 
     def __str__(self) -> str:
         hook = named(AttachType, self._type)
@@ -199,10 +205,7 @@ class CgroupPlace(Place):
             return False  # the cgroup was removed
 
     def close(self) -> None:
-        with attaching:
-            fd, self.fd = self.fd, -1
-            if fd >= 0:
-                os.close(fd)
+        self._cgroup.close()
 
 
 def _in_cgroup2(path: str) -> bool:
@@ -214,52 +217,3 @@ def _in_cgroup2(path: str) -> bool:
             if os.path.commonpath((where, path)) == where and len(where) >= len(best):
                 best, kind = where, what
     return kind == "cgroup2"
-
-
-def attach_type(
-    program: KernelProgram,
-    kinds: Mapping[int, tuple[AttachType, ...]],
-    wanted: int | None,
-    where: str,
-) -> int:
-    """The attach type of a program there: the one wanted, that of its SEC(), or the only one."""
-    kind = program.type
-    possible = kinds.get(kind, ())
-    declared = program.expected_attach_type
-    if not possible or (kind == ProgType.LSM and declared != AttachType.LSM_CGROUP):
-        raise BpfError(
-            errno.EINVAL,
-            "attach",
-            program.name,
-            f'SEC("{program.section}") is a program of type {_name(named(ProgType, kind))}'
-            f"{' for the whole system' if kind == ProgType.LSM else ''}, and does not attach to "
-            f"{where}",
-        )
-    if wanted is None:
-        # 0 is BPF_CGROUP_INET_INGRESS, and what libbpf gives for a SEC() that leaves it open.
-        if declared in possible and (declared or program.section.endswith("/ingress")):
-            return declared
-        if len(possible) == 1:
-            return possible[0]
-        raise BpfError(
-            errno.EINVAL,
-            "attach",
-            program.name,
-            f'SEC("{program.section}") does not say to which hook: give attach_type, one of '
-            f"{', '.join(each.name for each in possible)}",
-        )
-    open_ = kind in ANY_OF_ITS_KIND or declared not in possible
-    if wanted not in possible or not (open_ or wanted == declared):
-        said = possible if open_ else (named(AttachType, declared),)
-        raise BpfError(
-            errno.EINVAL,
-            "attach",
-            program.name,
-            f'SEC("{program.section}") is for {" or ".join(_name(each) for each in said)}, and '
-            f"cannot be attached as {_name(named(AttachType, wanted))}",
-        )
-    return wanted
-
-
-def _name(value: int) -> str:
-    return getattr(value, "name", str(value))
