@@ -107,11 +107,24 @@ struct bpf_perf_event_data {
 	__u64 addr;
 };
 
+typedef struct {
+	__u32 val;
+} kuid_t;
+
+struct cred {
+	kuid_t uid;
+};
+
 struct task_struct {
 	int pid;
 	int tgid;
+	unsigned int flags;
 	struct task_struct *real_parent;
+	const struct cred *real_cred;
 	char comm[16];
+	__u64 start_boottime; /* 5.5 */
+	__u64 utime;
+	__u64 stime;
 };
 
 /* What iterators are given (5.8); the object is NULL at the end. */
