@@ -35,6 +35,8 @@ from pylibbpf.cli import DONE, FAILED
 from pylibbpf.errors import Error
 from pylibbpf.leftovers import StaleAttachment, stale
 
+_COMMAND = 60  # characters of a command line that are shown
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -87,8 +89,15 @@ def _line(found: dict[str, Any]) -> str:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found["time"]))
         said += (
             f"{found['place']}, program {found['program']['id']} {found['program']['name']!r}, "
-            f"of process {found['process']['pid']} ({found['process']['command']}), {when}"
+            f"of process {found['process']['pid']} ({_brief(found['process']['command'])}), {when}"
         )
     else:
         said += str(found["entry"])
     return f"{said}: {found['reason']}" if found["reason"] else said
+
+
+def _brief(command: str) -> str:
+    """A command line as part of a line: it may hold anything, and be long."""
+    words = " ".join(command.split())
+    text = "".join(each if each.isprintable() else "?" for each in words)
+    return text if len(text) <= _COMMAND else f"{text[: _COMMAND - 3]}..."

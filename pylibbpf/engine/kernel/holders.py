@@ -21,7 +21,7 @@ def describe(program_id: int) -> str:
     left = _left_by(program_id)
     if left is not None:
         return (
-            f"{said} (left by process {left.pid}, {left.command!r}, which is dead: "
+            f"{said} (left by process {left.pid}, {left.command[:60]!r}, which is dead: "
             f"pylibbpf detach --stale removes it)"
         )
     who = _processes(program_id)
