@@ -55,10 +55,15 @@ def examples() -> Path:
 
 
 @pytest.fixture
-def wire(bpf: None) -> Iterator[Wire]:
-    """Two network namespaces with a veth pair between them."""
+def namespaces(bpf: None) -> None:
+    """The right to make network namespaces."""
     if not _has(_SYS_ADMIN, _NET_ADMIN):
         pytest.skip("needs CAP_SYS_ADMIN and CAP_NET_ADMIN, to make network namespaces")
+
+
+@pytest.fixture
+def wire(namespaces: None) -> Iterator[Wire]:
+    """Two network namespaces with a veth pair between them."""
     with cable() as made:
         yield made
 

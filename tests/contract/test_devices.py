@@ -473,7 +473,7 @@ def test_tcx_neighbours(wire, obj, load_test_object):
 
 
 @pytest.fixture
-def netkit(bpf: None) -> Iterator[Wire]:
+def netkit(namespaces: None) -> Iterator[Wire]:
     import pyroute2
 
     try:
