@@ -68,6 +68,16 @@ def wire(namespaces: None) -> Iterator[Wire]:
         yield made
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or writes the entries of this host's processes, and none leaves one."""
+    folder = tmp_path_factory.mktemp("ledger") / "entries"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYLIBBPF_RUNTIME_DIR", str(folder))
+        yield
+    assert not folder.exists() or os.listdir(folder) == []
+
+
 @pytest.fixture
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of the test's own for entries of attachments that outlive their process."""
