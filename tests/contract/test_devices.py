@@ -182,6 +182,18 @@ def test_what_is_in_the_way_is_named(wire, obj, ledger, by_link):
     assert entries(ledger) == kept
 
 
+def test_a_link_is_updated(wire, obj):
+    passing, dropping = obj.programs["xdp_pass"], obj.programs["xdp_drop"]
+    with passing.attach_xdp(NAME, netns=wire.far) as link:
+        link.update(dropping, old=passing)
+        assert link.mode == "native"
+        assert link.info().prog_id == dropping.info().id == xdp_id(wire)
+        wire.send(2)
+        until(lambda: obj.globals["dropped"], 2)
+        link.detach()
+        assert link.mode is None
+
+
 def test_detached_by_somebody_else(wire, obj, ledger):
     from pyroute2 import NetNS
 

@@ -133,30 +133,30 @@ class LegacyAttachment(NoLink):
 
         ``facts`` are for hints about a failure, as in ``KernelObject.attach()``.
         """
-        try:
-            attachment = cls(program, place)
-            owner = program.owner
-            with owner:
+        owner = program.owner
+        with owner:
+            try:
+                attachment = cls(program, place)
                 identity = program_info(program.fd)
-                # Before it is made: whatever interrupts us, the object's close undoes it.
-                owner.keep(attachment)
                 record = Record(place.kind, place.facts(), dict(identity.facts()))
-                try:
-                    attachment._write(record)
-                    with Capture() as capture:
-                        rc = place.attach(attachment._mark, program.fd)
-                    attachment.check(rc, capture, facts)
-                    record.update(place.facts())
-                except BaseException as error:
-                    if isinstance(error, BpfError):
-                        place.explain(error)
-                    attachment.close()
-                    raise
-                capture.log()
-                return attachment
-        except BaseException:
-            place.close()
-            raise
+            except BaseException:
+                place.close()
+                raise
+            # Before it is made: whatever interrupts us from here on, the object's close undoes it.
+            owner.keep(attachment)
+            try:
+                attachment._write(record)
+                with Capture() as capture:
+                    rc = place.attach(attachment._mark, program.fd)
+                attachment.check(rc, capture, facts)
+                record.update(place.facts())
+            except BaseException as error:
+                if isinstance(error, BpfError):
+                    place.explain(error)
+                attachment.close()
+                raise
+            capture.log()
+            return attachment
 
     def _write(self, record: Record) -> None:
         self._record = record

@@ -185,6 +185,8 @@ def needs(case: Case) -> tuple[str, ...]:
     elif case.opens_perf_buffer:
         if not _perf_is_open(case):
             found.append("PERFMON")
+    elif "detach" in case.words and case.program in NETLINK:
+        found.append("NET_ADMIN")
     elif {"enter", "namespace"} <= case.words:
         found.append("SYS_ADMIN")  # setns(2)
     elif "id" in case.words or case.words & {"list", "enumerate", "stats"}:

@@ -193,6 +193,15 @@ class Netns:
             found.append(Interface(int(index), os.fsdecode(name)))
         return found
 
+    def need_entry(self) -> None:
+        """Make sure that the namespace may be entered.
+
+        Raises:
+            BpfPermissionError: it may not.
+        """
+        ffi, lib = load()
+        self._entered(lib.plb_netns_ifname(self.fd, 1, ffi.new("char[]", _IFNAMSIZ)))
+
     def _entered(self, rc: int) -> int:
         """A look-up needs no privilege: where one is missing, it is that to enter."""
         if rc in (-errno.EPERM, -errno.EINVAL) and self.fd >= 0:

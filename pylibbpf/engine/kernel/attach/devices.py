@@ -54,43 +54,33 @@ class ListLink(DeviceLink):
             return int(fields.revision), tuple(numbers[0 : fields.count])
 
 
+# A namespace that is open is closed with its attachment, or where there is none, when it is
+# collected: no attachment loses it before it has used it to detach.
+
+
 @attaches(Xdp)
 def xdp(program: KernelProgram, hook: Xdp) -> LinkHandle:
     netns = Netns(hook.netns)
+    interface = netns.interface(hook.interface)
+    facts = {"section": "xdp", "mode": hook.mode, "interface": interface.name}
+    if not hook.link:
+        slot = XdpSlot(netns, interface, hook.mode, hook.replace)
+        return XdpAttachment.make(program, slot, **facts)
+    fields, _keep = opts("bpf_link_create_opts", flags=XDP_MODES.get(hook.mode or "", 0))
+    link = XdpKernelLink(program.owner, program.name, netns, interface)
     try:
-        interface = netns.interface(hook.interface)
-        facts = {"section": "xdp", "mode": hook.mode, "interface": interface.name}
-        if not hook.link:
-            slot = XdpSlot(netns, interface, hook.mode, hook.replace)
-            return XdpAttachment.make(program, slot, **facts)
-        try:
-            fields, _keep = opts("bpf_link_create_opts", flags=XDP_MODES.get(hook.mode or "", 0))
-            link = XdpKernelLink(program.owner, program.name, netns, interface)
-            return _by_link(program, link, interface.index, AttachType.XDP, fields, facts)
-        except BpfError as error:
-            in_the_way(netns, interface, error)
-            raise
-    except BaseException:
-        netns.close()
+        return _by_link(program, link, interface.index, AttachType.XDP, fields, facts)
+    except BpfError as error:
+        in_the_way(netns, interface, error)
         raise
 
 
 @attaches(Tc)
 def tc(program: KernelProgram, hook: Tc) -> LinkHandle:
     netns = Netns(hook.netns)
-    try:
-        place = TcFilter(
-            netns,
-            netns.interface(hook.interface),
-            hook.egress,
-            hook.handle,
-            hook.priority,
-            hook.replace,
-        )
-        return TcAttachment.make(program, place, section="tc")
-    except BaseException:
-        netns.close()
-        raise
+    interface = netns.interface(hook.interface)
+    place = TcFilter(netns, interface, hook.egress, hook.handle, hook.priority, hook.replace)
+    return TcAttachment.make(program, place, section="tc")
 
 
 @attaches(Tcx)
@@ -115,13 +105,10 @@ def netfilter(program: KernelProgram, hook: Netfilter) -> LinkHandle:
     }
     fields, _keep = opts("bpf_link_create_opts", netfilter=where)
     netns = Netns(hook.netns)
-    try:
-        link = DeviceLink(program.owner, program.name, netns, None)
-        facts = {"section": "netfilter", "defrag": hook.defrag}
-        return _by_link(program, link, 0, AttachType.NETFILTER, fields, facts)
-    except BaseException:
-        netns.close()
-        raise
+    netns.need_entry()
+    link = DeviceLink(program.owner, program.name, netns, None)
+    facts = {"section": "netfilter", "defrag": hook.defrag}
+    return _by_link(program, link, 0, AttachType.NETFILTER, fields, facts)
 
 
 def _in_list(program: KernelProgram, hook: Tcx | Netkit, kind: int, name: str) -> LinkHandle:
@@ -131,14 +118,10 @@ def _in_list(program: KernelProgram, hook: Tcx | Netkit, kind: int, name: str) -
     given = {field: value for field, value in where.items() if value is not None}
     options, _keep = opts("bpf_link_create_opts", flags=flags, **({name: given} if given else {}))
     netns = Netns(hook.netns)
-    try:
-        interface = netns.interface(hook.interface)
-        link = ListLink(program.owner, program.name, netns, interface, kind)
-        facts = {"section": name, "interface": interface.name}
-        return _by_link(program, link, interface.index, kind, options, facts)
-    except BaseException:
-        netns.close()
-        raise
+    interface = netns.interface(hook.interface)
+    link = ListLink(program.owner, program.name, netns, interface, kind)
+    facts = {"section": name, "interface": interface.name}
+    return _by_link(program, link, interface.index, kind, options, facts)
 
 
 def _by_link(
