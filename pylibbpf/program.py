@@ -8,6 +8,7 @@ from pylibbpf.attach.cgroups import CgroupHooks
 from pylibbpf.attach.devices import DeviceHooks
 from pylibbpf.attach.iterators import IteratorHooks
 from pylibbpf.attach.perf import PerfHooks
+from pylibbpf.attach.probes import ProbeHooks
 from pylibbpf.attach.sockets import SocketHooks
 from pylibbpf.attach.tracing import TracingHooks
 from pylibbpf.uapi.enums import AttachType, ProgType, named
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["Program"]
 
 
-class Program(TracingHooks, PerfHooks, CgroupHooks, DeviceHooks, IteratorHooks, SocketHooks):
+class Program(
+    ProbeHooks, TracingHooks, PerfHooks, CgroupHooks, DeviceHooks, IteratorHooks, SocketHooks
+):
     """One program of an object: ``obj.programs["name"]``.
 
     ``type``, ``expected_attach_type``, ``autoload``, ``autoattach`` and ``flags`` can be set
@@ -98,6 +101,15 @@ class Program(TracingHooks, PerfHooks, CgroupHooks, DeviceHooks, IteratorHooks, 
     def attaches_itself(self) -> bool:
         """True where the SEC() name says what to attach to."""
         return attaches_itself(self.section)
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why it cannot be attached to what its SEC() says here, or None.
+
+        So it is where this libbpf is older than the SEC() name and has no call for it. The object's
+        ``load()`` then raises NotSupportedError, unless ``autoload`` or ``autoattach`` is off.
+        """
+        return self._handle.obstacle
 
     @property
     def fd(self) -> int:

@@ -126,7 +126,7 @@ def digest(data: bytes) -> str:
 
 def source_digest(source: Path) -> str:
     """The digest of a source and of our own headers, any of which it may include."""
-    own = sorted((ROOT / "examples" / "include").glob("*.h"))
+    own = sorted((ROOT / "examples" / "include").rglob("*.h"))
     return digest(b"\0".join(path.read_bytes() for path in (source, *own)))
 
 

@@ -101,6 +101,20 @@ struct trace_event_raw_sys_exit {
 	long ret;
 };
 
+/* The context of kprobes and uprobes: registers, as the machine has them. The three underscores
+ * and what follows are not part of the name (CO-RE). */
+struct pt_regs___x86 {
+	unsigned long di;
+	unsigned long si;
+	unsigned long ax;
+	unsigned long ip;
+};
+
+struct user_pt_regs___arm64 {
+	unsigned long regs[31];
+	unsigned long pc;
+};
+
 /* The context of a perf_event program, behind the registers. */
 struct bpf_perf_event_data {
 	__u64 sample_period;

@@ -68,8 +68,7 @@ from pylibbpf.spec import (
     ReferenceKind,
 )
 from pylibbpf.uapi.enums import MapType
-from pylibbpf.uapi.sec_types import program_type
-from pylibbpf.uapi.sections import attaches_itself
+from pylibbpf.uapi.sections import attaches_itself, program_type
 
 DONE, FAILED = 0, 1
 

@@ -129,6 +129,13 @@ class ProgramHandle(Protocol):
     def instructions(self) -> bytes:
         """The program's instructions: as in the file before load, relocated after it."""
 
+    @property
+    def obstacle(self) -> str | None:
+        """Why it cannot be attached to what its SEC() says; None: nothing is known against it."""
+
+    def set_attach_target(self, function: str | None, fd: int | None) -> None:
+        """Say before load which function of the kernel, or of another program, it is for."""
+
     def attach(self, hook: Hook | None = None) -> LinkHandle:
         """Attach to ``hook``, or to what the SEC() name says."""
 

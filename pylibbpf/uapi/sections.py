@@ -1,54 +1,18 @@
-"""SEC() names that attach themselves.
+"""SEC() names: what libbpf makes of them, and what brought them.
 
-Source: the table ``section_defs`` in libbpf's libbpf.c, version 1.7: the names whose definition
-has an attach function. 39 names, without the part behind the slash.
+Source: the table ``section_defs`` of libbpf's libbpf.c. The rows were read out of the libraries
+1.1, 1.4 and 1.7 (tests/differential/test_sections.py does it again), those of 1.8 out of its
+source; releases in between and kernels by their change logs.
 """
 
 from __future__ import annotations
 
-AUTO_ATTACH = frozenset(
-    (
-        "kprobe",
-        "kretprobe",
-        "kprobe.multi",
-        "kretprobe.multi",
-        "kprobe.session",
-        "ksyscall",
-        "kretsyscall",
-        "uprobe",
-        "uprobe.s",
-        "uretprobe",
-        "uretprobe.s",
-        "uprobe.multi",
-        "uprobe.multi.s",
-        "uretprobe.multi",
-        "uretprobe.multi.s",
-        "uprobe.session",
-        "uprobe.session.s",
-        "usdt",
-        "usdt.s",
-        "tracepoint",
-        "tp",
-        "raw_tracepoint",
-        "raw_tp",
-        "raw_tracepoint.w",
-        "raw_tp.w",
-        "tp_btf",
-        "fentry",
-        "fentry.s",
-        "fmod_ret",
-        "fmod_ret.s",
-        "fexit",
-        "fexit.s",
-        "fsession",
-        "fsession.s",
-        "freplace",
-        "lsm",
-        "lsm.s",
-        "iter",
-        "iter.s",
-    )
-)
+from dataclasses import dataclass
+
+from pylibbpf.uapi.enums import AttachType, ProgType
+from pylibbpf.uapi.flags import BPF_F_SLEEPABLE, BPF_F_XDP_HAS_FRAGS
+
+__all__ = ["SECTIONS", "Section", "attaches_itself", "program_type", "section"]
 
 # What an iterator goes through, by what it needs to be told or can be limited to (users of
 # bpf_iter_reg_target in the kernel).
@@ -57,14 +21,206 @@ ITERATES_TASKS = frozenset(("task", "task_file", "task_vma"))
 ITERATES_CGROUPS = frozenset(("cgroup",))
 
 
-def attaches_itself(section: str) -> bool:
-    """True where libbpf can attach a program of this SEC() without being told more.
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One SEC() name.
+
+    With ``extends``, what to attach to may follow behind a slash. ``attach_type`` is what the
+    kernel checks the program for at load (0 where it does not). ``attach_btf``: a function or
+    type of that name is looked up in the kernel's BTF at load. ``attaches`` says that
+    ``attach()`` can do the rest. ``libbpf`` is the first version that knows the name, ``kernel``
+    the first kernel that offers the hook; (5, 10) stands for that one and those before it.
+    """
+
+    name: str
+    type: ProgType
+    attach_type: int = 0
+    extends: bool = False
+    attaches: bool = False
+    sleepable: bool = False
+    attach_btf: bool = False
+    frags: bool = False
+    libbpf: tuple[int, int] = (1, 0)
+    kernel: tuple[int, int] = (5, 10)
+
+    @property
+    def flags(self) -> int:
+        """Flags of BPF_PROG_LOAD that the name stands for."""
+        return (self.sleepable and BPF_F_SLEEPABLE) | (self.frags and BPF_F_XDP_HAS_FRAGS)
+
+
+def section(name: str) -> Section | None:
+    """The row of a SEC() name as it is written in the object, or None where there is none."""
+    name = name.removeprefix("?")
+    exact = SECTIONS.get(name)
+    if exact is not None:
+        return exact
+    found = SECTIONS.get(name.partition("/")[0])
+    return found if found is not None and found.extends else None
+
+
+def attaches_itself(name: str) -> bool:
+    """True where a program of this SEC() can be attached without being told more.
 
     That needs a name with an attach function and, behind the slash, what to attach to:
     ``SEC("kprobe")`` alone leaves the function to the caller, ``SEC("iter/bpf_map_elem")`` the map
     and ``SEC("iter/cgroup")`` the cgroup.
     """
-    name, _, target = section.removeprefix("?").partition("/")
-    if name in ("iter", "iter.s") and target in ITERATES_MAP | ITERATES_CGROUPS:
+    found, target = section(name), name.partition("/")[2]
+    if found is None or not found.attaches:
         return False
-    return name in AUTO_ATTACH and bool(target)
+    if found.attach_type == AttachType.TRACE_ITER:
+        return bool(target) and target not in ITERATES_MAP | ITERATES_CGROUPS
+    return bool(target)
+
+
+def program_type(name: str) -> ProgType | None:
+    """Give the type of a program by its section: ``"tp/syscalls/sys_enter_openat"``.
+
+    Also for names that libbpf before 1.0 took, with more behind a slash than they may have. Others
+    of its names ("xdp_x", "classifier1") have none: there the user or the loader knows the type.
+    """
+    name = name.removeprefix("?")
+    while name:
+        if name in SECTIONS:
+            return SECTIONS[name].type
+        name = name.rpartition("/")[0]
+    return None
+
+
+def _rows() -> list[Section]:
+    p, a = ProgType, AttachType
+    found: list[Section] = []
+
+    def add(names: str, kind: ProgType, attach_type: int = 0, **facts: object) -> None:
+        for name in names.split():
+            last = name.rpartition("/")[2].rpartition(".")[2]
+            found.append(
+                Section(
+                    name.removesuffix("+"),
+                    kind,
+                    attach_type,
+                    extends=name.endswith("+"),
+                    **{"sleepable": last in ("s", "s+"), **facts},  # type: ignore[arg-type]
+                )
+            )
+
+    def auto(names: str, kind: ProgType, attach_type: int = 0, **facts: object) -> None:
+        add(names, kind, attach_type, attaches=True, **facts)
+
+    # Probes.
+    auto("kprobe+ kretprobe+ ksyscall+ kretsyscall+ uprobe+ uretprobe+ usdt+", p.KPROBE)
+    auto("uprobe.s+ uretprobe.s+", p.KPROBE, kernel=(6, 0))
+    auto("usdt.s+", p.KPROBE, libbpf=(1, 3), kernel=(6, 0))
+    auto("kprobe.multi+ kretprobe.multi+", p.KPROBE, a.TRACE_KPROBE_MULTI, kernel=(5, 18))
+    auto("kprobe.session+", p.KPROBE, a.TRACE_KPROBE_SESSION, libbpf=(1, 5), kernel=(6, 10))
+    auto(
+        "uprobe.multi+ uretprobe.multi+ uprobe.multi.s+ uretprobe.multi.s+",
+        p.KPROBE,
+        a.TRACE_UPROBE_MULTI,
+        libbpf=(1, 3),
+        kernel=(6, 6),
+    )
+    auto(
+        "uprobe.session+ uprobe.session.s+",
+        p.KPROBE,
+        a.TRACE_UPROBE_SESSION,
+        libbpf=(1, 6),
+        kernel=(6, 13),
+    )
+    add("perf_event", p.PERF_EVENT)
+
+    # The kernel's own trace points and functions.
+    auto("tracepoint+ tp+", p.TRACEPOINT)
+    auto("tracepoint.s+ tp.s+", p.TRACEPOINT, libbpf=(1, 8), kernel=(7, 2))
+    auto("raw_tracepoint+ raw_tp+", p.RAW_TRACEPOINT)
+    auto("raw_tracepoint.s+ raw_tp.s+", p.RAW_TRACEPOINT, libbpf=(1, 8), kernel=(7, 2))
+    auto("raw_tracepoint.w+ raw_tp.w+", p.RAW_TRACEPOINT_WRITABLE)
+    auto("tp_btf+", p.TRACING, a.TRACE_RAW_TP, attach_btf=True)
+    auto("tp_btf.s+", p.TRACING, a.TRACE_RAW_TP, attach_btf=True, libbpf=(1, 8), kernel=(7, 2))
+    auto("fentry+ fentry.s+", p.TRACING, a.TRACE_FENTRY, attach_btf=True)
+    auto("fexit+ fexit.s+", p.TRACING, a.TRACE_FEXIT, attach_btf=True)
+    auto("fmod_ret+ fmod_ret.s+", p.TRACING, a.MODIFY_RETURN, attach_btf=True)
+    auto(
+        "fsession+ fsession.s+",
+        p.TRACING,
+        a.TRACE_FSESSION,
+        attach_btf=True,
+        libbpf=(1, 7),
+        kernel=(7, 0),
+    )
+    for kind in ("fentry", "fexit", "fsession"):
+        attach_type = a[f"TRACE_{kind.upper()}_MULTI"]
+        names = f"{kind}.multi+ {kind}.multi.s+"
+        auto(names, p.TRACING, attach_type, libbpf=(1, 8), kernel=(7, 2))
+    auto("freplace+", p.EXT, attach_btf=True)
+    auto("lsm+ lsm.s+", p.LSM, a.LSM_MAC, attach_btf=True)
+    add("lsm_cgroup+", p.LSM, a.LSM_CGROUP, attach_btf=True, kernel=(6, 0))
+    auto("iter+", p.TRACING, a.TRACE_ITER, attach_btf=True)
+    auto("iter.s+", p.TRACING, a.TRACE_ITER, attach_btf=True, kernel=(5, 18))
+    add("syscall", p.SYSCALL, sleepable=True, kernel=(5, 14))
+    add("struct_ops+", p.STRUCT_OPS)
+    add("struct_ops.s+", p.STRUCT_OPS, libbpf=(1, 2), kernel=(6, 3))
+
+    # Network devices.
+    add("xdp", p.XDP, a.XDP)
+    add("xdp/devmap", p.XDP, a.XDP_DEVMAP)
+    add("xdp/cpumap", p.XDP, a.XDP_CPUMAP)
+    add("xdp.frags", p.XDP, a.XDP, frags=True, kernel=(5, 18))
+    add("xdp.frags/devmap", p.XDP, a.XDP_DEVMAP, frags=True, kernel=(5, 18))
+    add("xdp.frags/cpumap", p.XDP, a.XDP_CPUMAP, frags=True, kernel=(5, 18))
+    add("tc classifier", p.SCHED_CLS)
+    add("action", p.SCHED_ACT)
+    for end, attach_type in (("ingress", a.TCX_INGRESS), ("egress", a.TCX_EGRESS)):
+        names = f"tcx/{end} tc/{end}"
+        add(names, p.SCHED_CLS, attach_type, libbpf=(1, 3), kernel=(6, 6))
+    for end, attach_type in (("primary", a.NETKIT_PRIMARY), ("peer", a.NETKIT_PEER)):
+        add(f"netkit/{end}", p.SCHED_CLS, attach_type, libbpf=(1, 3), kernel=(6, 7))
+    add("netfilter", p.NETFILTER, a.NETFILTER, libbpf=(1, 3), kernel=(6, 4))
+    add("lwt_in", p.LWT_IN)
+    add("lwt_out", p.LWT_OUT)
+    add("lwt_xmit", p.LWT_XMIT)
+    add("lwt_seg6local", p.LWT_SEG6LOCAL)
+    add("flow_dissector", p.FLOW_DISSECTOR, a.FLOW_DISSECTOR)
+    add("lirc_mode2", p.LIRC_MODE2, a.LIRC_MODE2)
+
+    # Sockets.
+    add("socket", p.SOCKET_FILTER)
+    add("sk_reuseport", p.SK_REUSEPORT, a.SK_REUSEPORT_SELECT)
+    add("sk_reuseport/migrate", p.SK_REUSEPORT, a.SK_REUSEPORT_SELECT_OR_MIGRATE, kernel=(5, 14))
+    add("sk_lookup", p.SK_LOOKUP, a.SK_LOOKUP)
+    add("sk_msg", p.SK_MSG, a.SK_MSG_VERDICT)
+    add("sk_skb", p.SK_SKB)
+    add("sk_skb/stream_parser", p.SK_SKB, a.SK_SKB_STREAM_PARSER)
+    add("sk_skb/stream_verdict", p.SK_SKB, a.SK_SKB_STREAM_VERDICT)
+    add("sk_skb/verdict", p.SK_SKB, a.SK_SKB_VERDICT, libbpf=(1, 4), kernel=(5, 13))
+    add("sockops", p.SOCK_OPS, a.CGROUP_SOCK_OPS)
+
+    # Control groups.
+    add("cgroup/skb", p.CGROUP_SKB)
+    add("cgroup_skb/ingress", p.CGROUP_SKB, a.CGROUP_INET_INGRESS)
+    add("cgroup_skb/egress", p.CGROUP_SKB, a.CGROUP_INET_EGRESS)
+    add("cgroup/sock cgroup/sock_create", p.CGROUP_SOCK, a.CGROUP_INET_SOCK_CREATE)
+    add("cgroup/sock_release", p.CGROUP_SOCK, a.CGROUP_INET_SOCK_RELEASE)
+    add("cgroup/post_bind4", p.CGROUP_SOCK, a.CGROUP_INET4_POST_BIND)
+    add("cgroup/post_bind6", p.CGROUP_SOCK, a.CGROUP_INET6_POST_BIND)
+    for name in ("bind", "connect", "getpeername", "getsockname"):
+        for version in "46":
+            attach_type = a[f"CGROUP_INET{version}_{name.upper()}"]
+            add(f"cgroup/{name}{version}", p.CGROUP_SOCK_ADDR, attach_type)
+    for name in ("sendmsg", "recvmsg"):
+        for version in "46":
+            attach_type = a[f"CGROUP_UDP{version}_{name.upper()}"]
+            add(f"cgroup/{name}{version}", p.CGROUP_SOCK_ADDR, attach_type)
+    for name in ("connect", "sendmsg", "recvmsg", "getpeername", "getsockname"):
+        attach_type = a[f"CGROUP_UNIX_{name.upper()}"]
+        names = f"cgroup/{name}_unix"
+        add(names, p.CGROUP_SOCK_ADDR, attach_type, libbpf=(1, 3), kernel=(6, 7))
+    add("cgroup/sysctl", p.CGROUP_SYSCTL, a.CGROUP_SYSCTL)
+    add("cgroup/getsockopt", p.CGROUP_SOCKOPT, a.CGROUP_GETSOCKOPT)
+    add("cgroup/setsockopt", p.CGROUP_SOCKOPT, a.CGROUP_SETSOCKOPT)
+    add("cgroup/dev", p.CGROUP_DEVICE, a.CGROUP_DEVICE)
+    return found
+
+
+SECTIONS = {each.name: each for each in _rows()}

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import functools
 import json
 import os
 import platform
@@ -220,3 +221,26 @@ def netns(bpf: None) -> Iterator[int]:
         for each in (ready[0], *done):
             os.close(each)
         os.waitpid(pid, 0)
+
+
+@pytest.fixture(scope="session")
+def kernel_has() -> Callable[[str], bool]:
+    """Whether this kernel has a kind of hook, from what it was built with.
+
+    ``"BPF_TRACE_KPROBE_SESSION"`` and its like are looked for among the enumerators in its BTF.
+    """
+    btf = Path("/sys/kernel/btf/vmlinux")
+
+    @functools.cache
+    def has(what: str) -> bool:
+        if what == "kprobes":
+            return Path("/sys/bus/event_source/devices/kprobe").exists()
+        if what == "fprobe":
+            return b" register_fprobe\n" in Path("/proc/kallsyms").read_bytes()
+        if what == "trampolines":
+            # A kernel that is built without kprobes refuses these programs, too, at load: for
+            # want of a reason that could be asked for, the one stands for the other.
+            return has("kprobes")
+        return b"\0" + what.encode() + b"\0" in btf.read_bytes()
+
+    return has

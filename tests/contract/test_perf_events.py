@@ -93,7 +93,7 @@ def test_of_every_cpu(strike):
     home = os.sched_getaffinity(0)
     try:
         with program.attach_perf_event("cpu-clock", frequency=1000) as link:
-            assert len(link._handle.cells) == len(online())
+            assert len(link._handle.descriptors) >= len(online())
             for cpu in home:
                 os.sched_setaffinity(0, {cpu})
                 assert until(lambda cpu=cpu: seen["by_cpu"][cpu] > 0)

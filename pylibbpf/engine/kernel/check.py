@@ -137,7 +137,14 @@ def load_failure(
     if program is not None:
         # libbpf asks again for a log: without one, the verifier never saw the program.
         known["before_verifier"] = True
-    return failure(number, operation, subject or name, capture, **known)
+    return failure(
+        number,
+        operation,
+        subject or name,
+        capture,
+        lambda number: _why_not_loaded(known, number) if program else None,
+        **known,
+    )
 
 
 def _locked(log: str) -> str | None:
@@ -148,6 +155,16 @@ def _locked(log: str) -> str | None:
     from pylibbpf.engine.kernel.privileges import NO_KERNEL_MEMORY, Host, lockdown_mode
 
     return NO_KERNEL_MEMORY if lockdown_mode(Host()) == "confidentiality" else None
+
+
+def _why_not_loaded(known: dict[str, Any], number: int) -> str | None:
+    """What libbpf did not find in the kernel's BTF for a program, which it says only so."""
+    if number != errnos.ESRCH or "attach_type" not in known:
+        return None
+    from pylibbpf.engine.kernel.targets import why_not_in_btf
+
+    _, _, target = known["section"].partition("/")
+    return why_not_in_btf(target, known["attach_type"]) if target else None
 
 
 def _absent() -> NotSupportedError | None:

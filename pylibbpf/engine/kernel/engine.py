@@ -150,6 +150,13 @@ class KernelObject:
         self.programs = [
             KernelProgram(self, each) for each in self._each(lib.bpf_object__next_program)
         ]
+        # Those whose SEC() name this libbpf does not know.
+        self._strangers = [each for each in self.programs if not each.type]
+        if self._strangers:
+            from pylibbpf.engine.kernel.sections import adopt
+
+            for program in self._strangers:
+                adopt(program)
         self.maps = [KernelMap(self, each) for each in self._each(lib.bpf_object__next_map)]
         track(self)
 
@@ -184,10 +191,21 @@ class KernelObject:
                 return None
             size = self.ffi.new("uint32_t *")
             data = self.lib.btf__raw_data(btf, size)
-            return None if data == self.ffi.NULL else bytes(self.ffi.buffer(data, size[0]))
+            if data == self.ffi.NULL:
+                return None
+            copy = bytes(self.ffi.buffer(data, size[0]))
+            if not self.load_tried:
+                # libbpf keeps what it gave, and would load that: without what load changes in it
+                # (hidden functions become static). Adding "", which is there, makes it forget.
+                self.lib.btf__add_str(btf, b"")
+            return copy
 
     def load(self) -> None:
         with self:
+            if self._strangers:
+                from pylibbpf.engine.kernel.sections import prepare
+
+                prepare(self._strangers)
             self.load_tried = True
             for each in self.maps:
                 each.loading()
@@ -203,7 +221,11 @@ class KernelObject:
         """What a hint about a failure of this program or map, or of all, can be made of."""
         for program in self.programs:
             if program.name == subject:
-                return {"program_type": program.type, "section": program.section}
+                return {
+                    "program_type": program.type,
+                    "attach_type": program.expected_attach_type,
+                    "section": program.section,
+                }
         for each in self.maps:
             if each.name == subject:
                 return each.facts()

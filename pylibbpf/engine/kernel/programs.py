@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pylibbpf.engine.kernel.testrun import TestRun
     from pylibbpf.hook import Hook
     from pylibbpf.info import ProgramInfo
+    from pylibbpf.uapi.sections import Section
 
 
 class KernelProgram(Part):
@@ -29,6 +30,10 @@ class KernelProgram(Part):
         self.section = os.fsdecode(self._ffi.string(lib.bpf_program__section_name(pointer)))
         # libbpf takes the "?" off the section's name, and leaves this of it.
         self.optional = not lib.bpf_program__autoload(pointer)
+        self.adopted: Section | None = None
+        """What its SEC() name stands for, where this libbpf does not know it."""
+        self.targeted = False
+        """Whether it was said what it is for, other than by SEC()."""
 
     @property
     def type(self) -> int:
@@ -37,6 +42,7 @@ class KernelProgram(Part):
     @type.setter
     def type(self, value: int) -> None:
         self._set("bpf_program__set_type", int(value), "type")
+        self.adopted = None  # like libbpf, which forgets the SEC() name's meaning then
 
     @property
     def expected_attach_type(self) -> int:
@@ -104,12 +110,37 @@ class KernelProgram(Part):
                 return b""
             return bytes(self._ffi.buffer(insns, count * 8))
 
+    @property
+    def obstacle(self) -> str | None:
+        if self.adopted is None:
+            return None
+        from pylibbpf.engine.kernel.sections import obstacle
+
+        return obstacle(self)
+
+    def set_attach_target(self, function: str | None, fd: int | None) -> None:
+        from pylibbpf.engine.kernel.targets import set_attach_target
+
+        set_attach_target(self, function, fd)
+
     def attach(self, hook: Hook | None = None) -> LinkHandle:
+        if hook is None and self.adopted is not None:
+            from pylibbpf.engine.kernel.sections import hook_of
+
+            hook = hook_of(self.section)
         if hook is None:
-            return self.attach_by(self._lib.plb_program_attach)
+            return self.attach_by(self._lib.plb_program_attach, why=self._why_not)
         from pylibbpf.engine.kernel.attach import attach
 
         return attach(self, hook)
+
+    def _why_not(self, number: int) -> str | None:
+        """Why it could not be attached to what its SEC() says."""
+        from pylibbpf.engine.kernel.attach import explain
+        from pylibbpf.engine.kernel.sections import hook_of
+
+        hook = hook_of(self.section)
+        return explain(hook, number) if hook is not None else None
 
     def attach_by(self, call: Callable[..., int], *arguments: Any, **facts: Any) -> KernelLink:
         """Attach by ``call(cell, program, *arguments)``, one of the shim's."""

@@ -28,7 +28,7 @@ def test_object_and_source_are_those_of_the_manifest(name):
         return "sha256:" + hashlib.sha256(data).hexdigest()
 
     recorded = MANIFEST["objects"][name]
-    headers = sorted((ROOT / "examples" / "include").glob("*.h"))
+    headers = sorted((ROOT / "examples" / "include").rglob("*.h"))
     sources = [path.read_bytes() for path in ((ROOT / name).with_suffix(".c"), *headers)]
     assert recorded["source"] == digest(b"\0".join(sources)), "changed since: run make objects"
     assert recorded["object"] == digest((ROOT / name).read_bytes())

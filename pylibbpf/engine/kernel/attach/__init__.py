@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     _H = TypeVar("_H", bound=Hook)
 
-__all__ = ["attach", "attaches"]
+__all__ = ["attach", "attaches", "explain", "explains"]
 
+_explainers: dict[type[Hook], Callable[[Any, int], str | None]] = {}
 _attachers: dict[type[Hook], Callable[[KernelProgram, Any], LinkHandle]] = {}
 
 
@@ -40,9 +41,37 @@ def attaches(
     return register
 
 
+def explains(
+    kind: type[_H],
+) -> Callable[[Callable[[_H, int], str | None]], Callable[[_H, int], str | None]]:
+    """Register the decorated function as what knows why attaching to hooks of ``kind`` failed.
+
+    It is given the hook and the errno, and gives the cause in words, or None where the errno's
+    hints say it better.
+    """
+
+    def register(function: Callable[[_H, int], str | None]) -> Callable[[_H, int], str | None]:
+        _explainers[kind] = function
+        return function
+
+    return register
+
+
 def attach(program: KernelProgram, hook: Hook) -> LinkHandle:
     """Attach a loaded program to a hook."""
     kind = type(hook)
     if kind not in _attachers:
-        import_module(f"{__name__}.{kind.__module__.rpartition('.')[2]}")
+        _import_family(kind)
     return _attachers[kind](program, hook)
+
+
+def explain(hook: Hook, number: int) -> str | None:
+    """Why attaching to a hook failed with this errno; None where nothing particular is known."""
+    kind = type(hook)
+    if kind not in _attachers:
+        _import_family(kind)
+    return _explainers[kind](hook, number) if kind in _explainers else None
+
+
+def _import_family(kind: type[Hook]) -> None:
+    import_module(f"{__name__}.{kind.__module__.rpartition('.')[2]}")

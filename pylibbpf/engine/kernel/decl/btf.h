@@ -4,3 +4,4 @@
 const void *btf__raw_data(const struct btf *btf, __u32 *size);
 
 int btf__fd(const struct btf *btf);
+int btf__add_str(struct btf *btf, const char *s);
