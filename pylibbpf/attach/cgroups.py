@@ -72,7 +72,8 @@ class CgroupHooks(Attachable):
                 program another is there; ESTALE, the revision is another.
             BpfPermissionError: a privilege is missing, or a program is there, or above, that
                 allows no other beside it.
-            NotSupportedError: libbpf is too old for what was asked.
+            NotSupportedError: libbpf is too old for what was asked; ``lsm_cgroup`` in another mode
+                than "multi".
         """
         from pylibbpf.hook.cgroups import Cgroup
 

@@ -26,7 +26,8 @@ class SocketHooks(Attachable):
         is the namespace that this thread is in. Several programs are asked in the order in which
         they were attached.
 
-        Privileges: CAP_NET_ADMIN in the user namespace of the network namespace. Linux 5.9.
+        Privileges: none, once the program is loaded (its map of sockets needs CAP_NET_ADMIN).
+        Linux 5.9.
 
         Raises:
             BpfError: there is no such network namespace, or the program is of another kind.
@@ -46,8 +47,8 @@ class SocketHooks(Attachable):
         undo: ``close()`` does, and what a killed process left is found by ``pylibbpf detach
         --stale``.
 
-        Privileges: CAP_NET_ADMIN; without a link, in another namespace, CAP_SYS_ADMIN to enter
-        it. Links need Linux 5.8.
+        Privileges: none, once the program is loaded; without a link, in another namespace,
+        CAP_SYS_ADMIN to enter it. Links need Linux 5.8.
 
         Raises:
             BpfError: there is no such network namespace; E2BIG or EEXIST, it has a flow
@@ -105,7 +106,7 @@ class SocketHooks(Attachable):
         the place of; False is the older one, which stays as long as the map does; None is a link
         where the kernel has it. ``close()`` detaches either.
 
-        Privileges: CAP_NET_ADMIN.
+        Privileges: none, once program and map are loaded.
 
         Raises:
             BpfError: the map or the program is of another kind; EBUSY, a link is there already.
@@ -129,9 +130,10 @@ def _netns(netns: str | os.PathLike[str] | int | None) -> str | int | os.PathLik
     )
 
 
-def _socket(socket: sockets.socket | int) -> sockets.socket | int:
+def _socket(socket: sockets.socket | int) -> int:
+    """The descriptor, and no reference: a link does not keep the socket open."""
     if isinstance(socket, int) and not isinstance(socket, bool):
         return socket
     if hasattr(socket, "fileno"):
-        return socket
+        return socket.fileno()
     raise TypeError(f"a socket is one, or its descriptor, not {type(socket).__name__}")

@@ -9,7 +9,6 @@ from pylibbpf.hook import Hook
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
-    import socket as sockets
 
     from pylibbpf.engine.abc import MapHandle
 
@@ -36,16 +35,16 @@ class FlowDissector(Hook):
 
 @dataclass(frozen=True, slots=True)
 class SocketFilter(Hook):
-    """What a socket gets to see, by the socket or its descriptor."""
+    """What a socket gets to see, by the socket's descriptor."""
 
-    socket: sockets.socket | int
+    socket: int
 
 
 @dataclass(frozen=True, slots=True)
 class Reuseport(Hook):
-    """Which of the sockets that share a port gets a packet, by one of them."""
+    """Which of the sockets that share a port gets a packet, by the descriptor of one of them."""
 
-    socket: sockets.socket | int
+    socket: int
 
 
 @dataclass(frozen=True, slots=True)

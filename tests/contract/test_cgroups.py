@@ -218,7 +218,7 @@ def test_answer_of_getsockopt(load, make_cgroup, inside):
     assert inside(ask, cgroup) == 0
 
 
-def test_lsm_cgroup(load, make_cgroup, inside, cgroup2):
+def test_lsm_cgroup(load, make_cgroup, inside, ledger):
     if kernel() < (6, 0):
         pytest.skip("needs Linux 6.0")
     try:
@@ -237,6 +237,12 @@ def test_lsm_cgroup(load, make_cgroup, inside, cgroup2):
         (found,) = pylibbpf.query_cgroup(cgroup, AttachType.LSM_CGROUP).programs
         assert found.name == "lsm_socket_bind"
     assert obj.globals["lsm_socket_bind_calls"] > 0
+    assert inside(bind(V4), cgroup) == "allowed"
+    with pytest.raises(pylibbpf.NotSupportedError, match="'multi' only"):
+        obj.programs["lsm_socket_bind"].attach_cgroup(cgroup, link=False, mode="exclusive")
+    link = obj.programs["lsm_socket_bind"].attach_cgroup(cgroup, link=False)
+    with link, pytest.raises(PermissionError):
+        inside(bind(V4), cgroup)
     assert inside(bind(V4), cgroup) == "allowed"
 
 

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import weakref
 from pathlib import Path
 
 import pytest
@@ -317,6 +318,12 @@ def test_a_socket_that_is_closed_first(load, inside):
             link = obj.programs["filter"].attach_socket(gone)
             gone.close()
             link.close()
+            last = udp()
+            obj.programs["filter"].attach_socket(last)
+            forgotten = weakref.ref(last)
+            with pytest.warns(ResourceWarning, match="unclosed <socket"):
+                del last
+            assert forgotten() is None
 
     inside(body)
 

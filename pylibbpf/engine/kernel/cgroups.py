@@ -11,7 +11,7 @@ from pylibbpf.engine.kernel.links import attaching
 from pylibbpf.engine.kernel.opts import c_string
 from pylibbpf.engine.kernel.query import Query, called
 from pylibbpf.engine.kernel.query import query as programs_at
-from pylibbpf.errors import BpfError, Error
+from pylibbpf.errors import BpfError, BpfPermissionError, Error
 from pylibbpf.uapi.enums import AttachType, named
 from pylibbpf.uapi.flags import BPF_F_ALLOW_MULTI, BPF_F_ALLOW_OVERRIDE
 
@@ -40,7 +40,8 @@ class CgroupFd:
                 errno.ENOTDIR: f"a cgroup is a folder, and {cgroup} is none",
             }
             cause = why.get(-rc, f"the cgroup {cgroup} cannot be opened")
-            raise BpfError(-rc, operation, subject, cause)
+            kind = BpfPermissionError if -rc in (errno.EACCES, errno.EPERM) else BpfError
+            raise kind(-rc, operation, subject, cause)
 
     @property
     def fd(self) -> int:
@@ -93,6 +94,8 @@ def tenant(fd: int, attach_type: int, flags: int) -> str | None:
     at one cgroup are all of the same mode, and the nearest cgroup above that has programs decides
     for those below.
     """
+    if attach_type == AttachType.LSM_CGROUP:
+        return None  # which of the LSM's hooks a program is at is not told
     modes = BPF_F_ALLOW_MULTI | BPF_F_ALLOW_OVERRIDE
     path = os.readlink(f"/proc/self/fd/{fd}")
     try:

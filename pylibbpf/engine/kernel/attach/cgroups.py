@@ -14,7 +14,7 @@ from pylibbpf.engine.kernel.legacy import LegacyAttachment, Place, places
 from pylibbpf.engine.kernel.library import load
 from pylibbpf.engine.kernel.opts import opts
 from pylibbpf.engine.kernel.query import called
-from pylibbpf.errors import BpfError
+from pylibbpf.errors import BpfError, NotSupportedError
 from pylibbpf.hook.cgroups import Cgroup
 from pylibbpf.uapi.enums import AttachType, named
 from pylibbpf.uapi.flags import (
@@ -73,6 +73,9 @@ def _without_link(
     facts: dict[str, Any],
 ) -> LinkHandle:
     assert hook.mode is not None
+    if kind == AttachType.LSM_CGROUP and hook.mode != "multi":
+        # What is there could be replaced unseen: the kernel tells no program's hook.
+        raise NotSupportedError("programs of lsm_cgroup are attached in mode 'multi' only")
     flags |= _MODES[hook.mode]
     with CgroupFd(hook.cgroup, "attach", program.name) as fd, _Replaced(program, hook) as old:
         if hook.mode == "multi" and old is not None:

@@ -219,24 +219,24 @@ _latest: dict[tuple[int, int, int], SocketAttachment] = {}
 class SocketAttachment(NoLink):
     """A program of one socket (or of its group), which does not keep the socket open."""
 
-    def __init__(self, program: KernelProgram, socket: Any, attach: int, detach: int) -> None:
+    def __init__(self, program: KernelProgram, socket: int, attach: int, detach: int) -> None:
         self._owner = program.owner
         self.name = program.name
         self._socket = socket
         self._attach, self._detach = attach, detach
         self._mark = self._owner.ffi.new("struct plb_mark *")
-        fd = self._fileno()
         try:
-            found = os.fstat(fd)
+            found = os.fstat(socket)
         except OSError:
             raise BpfError(errno.EBADF, "attach", self.name, "the socket is closed") from None
         if not stat.S_ISSOCK(found.st_mode):
-            raise BpfError(errno.ENOTSOCK, "attach", self.name, f"descriptor {fd} is no socket")
+            why = f"descriptor {socket} is no socket"
+            raise BpfError(errno.ENOTSOCK, "attach", self.name, why)
         self._key = (found.st_dev, found.st_ino, attach)
 
     @classmethod
     def make(
-        cls, program: KernelProgram, socket: Any, attach: int, detach: int
+        cls, program: KernelProgram, socket: int, attach: int, detach: int
     ) -> SocketAttachment:
         """Attach by the socket option ``attach``, to be undone by ``detach``."""
         self = cls(program, socket, attach, detach)
@@ -246,10 +246,9 @@ class SocketAttachment(NoLink):
             before = _latest.get(self._key)
             try:
                 _latest[self._key] = self
-                fd = self._fileno()
                 with Capture() as capture:
-                    rc = owner.lib.plb_socket_attach(self._mark, fd, attach, program.fd)
-                check(rc, "attach", self.name, capture, **self._facts(fd))
+                    rc = owner.lib.plb_socket_attach(self._mark, socket, attach, program.fd)
+                check(rc, "attach", self.name, capture, **self._facts())
             except BaseException:
                 self.close()
                 if before is not None:
@@ -257,12 +256,10 @@ class SocketAttachment(NoLink):
                 raise
         return self
 
-    def _fileno(self) -> int:
-        return self._socket if isinstance(self._socket, int) else int(self._socket.fileno())
-
-    def _facts(self, fd: int) -> dict[str, Any]:
+    def _facts(self) -> dict[str, Any]:
         facts = self._owner.facts(self.name)
-        return {**facts, "socket": fd, "reuseport": self._attach == _SO_ATTACH_REUSEPORT_EBPF}
+        reuseport = self._attach == _SO_ATTACH_REUSEPORT_EBPF
+        return {**facts, "socket": self._socket, "reuseport": reuseport}
 
     @property
     def fd(self) -> int:
@@ -274,33 +271,32 @@ class SocketAttachment(NoLink):
         )
 
     def close(self) -> None:
-        """Detach, if the socket is still there and has no other program. Then it does nothing."""
+        """Detach, if the socket is open and no other program took this one's place."""
         owner = self._owner
         try:
             owner.__enter__()
         except ClosedError:
             return
         try:
-            rc, fd = 0, self._still()
-            if fd >= 0:
-                rc = owner.lib.plb_socket_detach(self._mark, fd, self._detach)
+            rc = 0
+            if self._is_there():
+                rc = owner.lib.plb_socket_detach(self._mark, self._socket, self._detach)
             self._gone()
             owner.forget(self)
         finally:
             owner.__exit__()
         if rc != -errno.ENOENT:
-            check(rc, "detach", self.name, **self._facts(fd))
+            check(rc, "detach", self.name, **self._facts())
 
-    def _still(self) -> int:
-        """The socket's descriptor, if there is something to detach; else -1."""
+    def _is_there(self) -> bool:
+        """Whether the descriptor is still the socket's, and the program the last one."""
         if not self._mark.made or _latest.get(self._key) is not self:
-            return -1
-        fd = self._fileno()
+            return False
         try:
-            found = os.fstat(fd)
+            found = os.fstat(self._socket)
         except OSError:
-            return -1
-        return fd if (found.st_dev, found.st_ino) == self._key[:2] else -1
+            return False
+        return (found.st_dev, found.st_ino) == self._key[:2]
 
     def _gone(self) -> None:
         self._mark.made = 0
