@@ -23,6 +23,7 @@ LIBBPF_HEADERS = ("libbpf.h", "btf.h", "bpf.h")
 # Our own C: shim/NAME.c, declared in decl/shim/NAME.h; each may use those before it.
 SHIM_PARTS = (
     "core",
+    "btfcheck",
     "fds",
     "links",
     "netns",

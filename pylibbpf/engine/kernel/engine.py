@@ -8,12 +8,12 @@ from _thread import RLock  # threading takes 0.7 MB, and every load would pay it
 from pylibbpf.engine.fork import track
 from pylibbpf.engine.kernel.capture import Capture
 from pylibbpf.engine.kernel.check import check, load_failure, open_failure
-from pylibbpf.engine.kernel.library import load
+from pylibbpf.engine.kernel.library import load, version
 from pylibbpf.engine.kernel.links import KernelLink, new_descriptors
 from pylibbpf.engine.kernel.maps import KernelMap
 from pylibbpf.engine.kernel.opts import opts
 from pylibbpf.engine.kernel.programs import KernelProgram
-from pylibbpf.errors import BpfError, ClosedError
+from pylibbpf.errors import BpfError, BtfError, ClosedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
         def close(self) -> None: ...
         def abandon(self) -> None:
             """In a forked child: close copies of the parent's descriptors, detach nothing."""
+
+
+# The first libbpf that looks at the ids and names in .BTF before it follows them.
+_CHECKS_BTF = (1, 3)
 
 
 class KernelEngine:
@@ -141,6 +145,12 @@ class KernelObject:
         # Closed when it is collected, too: whatever interrupts what follows leaves nothing.
         self._cell = ffi.gc(ffi.new("struct plb_object *"), lib.plb_object_close)
         fields, keep = opts("bpf_object_open_opts", object_name=name, **options)
+        if version() < _CHECKS_BTF and (broken := lib.plb_btf_broken(data, len(data))):
+            where = f"type {broken}" if broken > 0 else "its header, types or strings"
+            raise BtfError(
+                f"{name}: the object's type information (.BTF) is damaged ({where}); compile it "
+                "again"
+            )
         with Capture() as capture:
             rc = lib.plb_object_open(self._cell, ffi.from_buffer(data), len(data), fields)
         del keep
