@@ -199,8 +199,8 @@ class Map(Handle):
         """Let nobody write the loaded map from user space, ever again. Programs still may.
 
         Raises:
-            BpfPermissionError: it is frozen already.
-            BpfError: EBUSY, it is mapped writable, or being written; ENOTSUPP, its type cannot be.
+            BpfError: it is frozen already (EBUSY, by newer kernels EPERM), or mapped writable
+                (EBUSY); ENOTSUPP, its type cannot be.
         """
         self._handle.freeze()
 
@@ -337,6 +337,16 @@ class TypedMap(Map):
     """A map whose keys and values are typed."""
 
     _made: Coder | None = None
+
+    @property
+    def cpus(self) -> int:
+        """How many values a value of a loaded per-CPU map has: the possible CPUs; else 1.
+
+        Raises:
+            BpfError: the map is not loaded.
+        """
+        _ = self._handle.fd
+        return self._handle.cpus
 
     @property
     def _coder(self) -> Coder:

@@ -11,7 +11,26 @@ if TYPE_CHECKING:
 
 __all__ = ["MapInfo"]
 
-_FORMAT = struct.Struct("=6I16s2I2Q4IQ")
+# The members in turn, each with its format character of struct.
+MEMBERS = (
+    ("type", "I"),
+    ("id", "I"),
+    ("key_size", "I"),
+    ("value_size", "I"),
+    ("max_entries", "I"),
+    ("map_flags", "I"),
+    ("name", "16s"),
+    ("ifindex", "I"),
+    ("btf_vmlinux_value_type_id", "I"),
+    ("netns_dev", "Q"),
+    ("netns_ino", "Q"),
+    ("btf_id", "I"),
+    ("btf_key_type_id", "I"),
+    ("btf_value_type_id", "I"),
+    ("btf_vmlinux_id", "I"),  # 6.10
+    ("map_extra", "Q"),  # 5.16
+)
+_FORMAT = struct.Struct("=" + "".join(code for _, code in MEMBERS))
 
 
 class MapInfo:

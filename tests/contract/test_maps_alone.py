@@ -125,6 +125,31 @@ def test_every_class(create):
         assert m.memory >= 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "since", "key", "value", "flags"),
+    [
+        ("insn_array", (6, 19), "u32", {"original": "u32", "now": "u32", "jitted": "u64"}, 0),
+        ("rhash", (7, 2), "u64", "u32", BPF_F_NO_PREALLOC),
+    ],
+)
+def test_the_newest(create, kernel_version, kind, since, key, value, flags):
+    if kernel_version < since:
+        with pytest.raises(pylibbpf.BpfError, match=f"does not know maps of type {kind}"):
+            create(kind, key, value, 4, flags=flags)
+        return
+    m = create(kind, key, value, 4, flags=flags)
+    if kind == "insn_array":
+        m[2] = (7, 0, 0)
+        assert m[2].original == 7
+        assert len(m) == 4
+    else:
+        m.update_many({n: n for n in range(4)})
+        assert m.to_dict() == {n: n for n in range(4)}
+        assert m.pop(2) == 2
+        m.clear()
+        assert len(m) == 0
+
+
 def test_rings_and_tries(create):
     page = os.sysconf("SC_PAGE_SIZE")
     assert type(create("ringbuf", max_entries=page)) is pylibbpf.Map

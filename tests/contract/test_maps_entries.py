@@ -39,7 +39,7 @@ def keys_and_value(m, count):
     """Keys for any of HASHES, and a value that fits."""
     if isinstance(m, pylibbpf.LpmTrie):
         return [(32, bytes([10, 0, n >> 8, n & 255])) for n in range(count)], 7
-    one = 7 if m._handle.cpus == 1 and m.type not in PER_CPU else [7] * m._handle.cpus
+    one = 7 if m.cpus == 1 and m.type not in PER_CPU else [7] * m.cpus
     return list(range(count)), one
 
 
@@ -86,7 +86,7 @@ def test_many_into_arrays(obj):
         m.update_many({1: 0, 8: 0})
     assert m[1] == 1  # all are checked before the first is written
     per_cpu = obj.map("percpu_array")
-    cpus = per_cpu._handle.cpus
+    cpus = per_cpu.cpus
     per_cpu.update_many({n: [n] * cpus for n in range(4)})
     assert per_cpu.to_dict() == {n: (n,) * cpus for n in range(4)}
 
@@ -175,7 +175,7 @@ def test_sums_over_cpus(obj, run):
         value = obj.map(name)[1]
         assert isinstance(value, pylibbpf.PerCpu)
         assert isinstance(value, tuple)
-        assert len(value) == obj.map(name)._handle.cpus
+        assert len(value) == obj.map(name).cpus
         assert value.sum() == 30
         assert value.max() == max(value)
         assert value.min() == min(value)
@@ -184,7 +184,7 @@ def test_sums_over_cpus(obj, run):
 def test_records_over_cpus(shapes, run):
     run(shapes, "count", 7, 100)
     tallies = shapes.map("tallies")
-    cpus = tallies._handle.cpus
+    cpus = tallies.cpus
     tallies[8] = [(n, -n, 2, (n, 1, 0), "same") for n in range(cpus)]
     value = tallies[8]
     total = value.sum()
@@ -211,7 +211,7 @@ def test_what_has_no_sum():
 
 def test_small_signed_numbers_by_cpu(shapes):
     m = shapes.map("small_numbers")
-    cpus = m._handle.cpus
+    cpus = m.cpus
     m[2] = [-n for n in range(cpus)]
     assert m[2] == tuple(-n for n in range(cpus))
     assert m[0] == (0,) * cpus
@@ -220,7 +220,7 @@ def test_small_signed_numbers_by_cpu(shapes):
 @pytest.mark.parametrize("name", ["percpu_hash", "percpu_array", "lru_percpu_hash"])
 def test_one_cpu(obj, name, kernel_version):
     m = obj.map(name)
-    cpus = m._handle.cpus
+    cpus = m.cpus
     m[1] = range(cpus)
     if kernel_version < (7, 0):
         with pytest.raises(pylibbpf.NotSupportedError, match=r"Linux 7\.0"):
@@ -240,7 +240,7 @@ def test_one_cpu(obj, name, kernel_version):
 
 def test_one_cpu_of_those_there_are(obj):
     m = obj.map("percpu_hash")
-    for cpu in (-1, m._handle.cpus):
+    for cpu in (-1, m.cpus):
         with pytest.raises(ValueError, match="possible"):
             m.lookup_elem(1, cpu=cpu)
     with pytest.raises(pylibbpf.NotSupportedError, match="one value"):
@@ -261,8 +261,9 @@ def test_frozen(shapes):
     assert m[1] == 5
     with pytest.raises(pylibbpf.BpfPermissionError, match="frozen"):
         m[1] = 6
-    with pytest.raises(pylibbpf.BpfPermissionError, match="frozen"):
+    with pytest.raises(pylibbpf.BpfError, match="the map is frozen") as caught:
         m.freeze()
+    assert caught.value.errno in (errno.EBUSY, errno.EPERM)  # 6.1 says the one, 6.18 the other
 
 
 def test_what_the_kernel_says_of_a_map(obj):

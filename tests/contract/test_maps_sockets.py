@@ -12,7 +12,7 @@ import pytest
 import pylibbpf
 
 SO_COOKIE = 57
-AF_XDP = 44
+AF_XDP, SOL_XDP, XDP_RX_RING = 44, 283, 2
 
 
 @pytest.fixture
@@ -48,6 +48,12 @@ def test_sockmap(obj, pair):
     del m[3]
     with pytest.raises(KeyError):
         m[3]
+    with pytest.raises(KeyError):
+        del m[3]
+    m[3] = two
+    m.clear()
+    assert len(m) == 0
+    m[0] = one
     one.close()
     assert len(m) == 0  # a socket leaves with its close
 
@@ -64,6 +70,8 @@ def test_sockhash(obj, pair):
         (3, 4): cookie(two),
     }
     assert m.pop((3, 4)) == cookie(two)
+    with pytest.raises(KeyError):
+        del m[(3, 4)]
     m.clear()
     assert len(m) == 0
 
@@ -110,6 +118,8 @@ def test_reuseport(obj):
         del m[1]
         with pytest.raises(KeyError):
             m[1]
+        with pytest.raises(KeyError):
+            del m[1]
 
 
 def test_xsk(obj):
@@ -119,6 +129,7 @@ def test_xsk(obj):
     to_socket = obj.programs["to_socket"]
     assert to_socket.test_run(packet).retval == 2
     with socket.socket(AF_XDP, socket.SOCK_RAW) as sock:
+        sock.setsockopt(SOL_XDP, XDP_RX_RING, 64)  # from some kernel on a socket must have one
         m[1] = sock
         assert to_socket.test_run(packet).retval == 4
         del m[1]

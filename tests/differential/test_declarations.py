@@ -16,6 +16,7 @@ import os
 import platform
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -442,6 +443,20 @@ def test_helper_numbers_agree(suite: debian.Headers) -> None:
         if re.search(rf"\bFN\({helper.name}, *\d+|\bFN\({helper.name}\)", text):
             code.append(f'_Static_assert(BPF_FUNC_{helper.name} == {value}, "{helper.name}");')
     assert code
+    assert complaints("\n".join(code), suite) == ""
+
+
+def test_map_info_agrees(suite: debian.Headers) -> None:
+    members = importlib.import_module("pylibbpf.uapi.info").MEMBERS
+    text = re.search(r"^struct bpf_map_info \{.*?^\}", kernel_text(suite), re.MULTILINE | re.DOTALL)
+    assert text is not None
+    code, offset = [], 0
+    for name, kind in members:
+        if re.search(rf"\b{name}\b", text[0]):  # or it is newer than these headers
+            place = f"offsetof(struct bpf_map_info, {name})"
+            code.append(f'_Static_assert({place} == {offset}, "{name}");')
+        offset += struct.calcsize(f"={kind}")
+    assert len(code) > 12
     assert complaints("\n".join(code), suite) == ""
 
 

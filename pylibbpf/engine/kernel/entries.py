@@ -25,6 +25,7 @@ _MANY = 4096
 _ENOTSUPP = 524
 _NO_ENTRY = -errno.ENOENT
 _FDINFO = 4096
+_SOCKMAP = 15  # enum bpf_map_type; see maps.py
 
 
 class MapEntries:
@@ -158,8 +159,8 @@ class MapEntries:
         key, _ = self._checked(key)
         rc = self._lib.plb_map_delete(self._map, key)
         if rc:
-            if rc == _NO_ENTRY:
-                return False
+            if rc == _NO_ENTRY or (rc == -errno.EINVAL and self.type == _SOCKMAP):
+                return False  # a place of a sockmap is empty (__sock_map_delete)
             raise self._fail(rc, "map delete")
         return True
 

@@ -287,6 +287,12 @@ _TABLE: tuple[_Hint, ...] = (
         ),
         _on(
             _e.EINVAL,
+            "this kernel does not know maps of type {map_type}, or not without the flag"
+            " BPF_F_NO_PREALLOC, 4-byte keys, max_entries 0 and a BTF type of the value",
+            _STORAGE,
+        ),
+        _on(
+            _e.EINVAL,
             "max_entries is 0: its own tool sets it before load, so must you "
             "(obj.maps[name].max_entries = n)",
             lambda facts: facts.get("max_entries") == 0,
@@ -320,12 +326,6 @@ _TABLE: tuple[_Hint, ...] = (
             " arena needs the flag BPF_F_MMAPABLE, neither keys nor values, and pages for"
             " max_entries",
             _is("map_type", "arena"),
-        ),
-        _on(
-            _e.EINVAL,
-            "this kernel does not know maps of type {map_type}, or not without the flag"
-            " BPF_F_NO_PREALLOC, 4-byte keys, max_entries 0 and a BTF type of the value",
-            _STORAGE,
         ),
         _on(
             _e.EINVAL,
@@ -429,6 +429,11 @@ _TABLE: tuple[_Hint, ...] = (
             _is("map_type", "sockmap", "sockhash"),
         ),
         _on(_e.EOPNOTSUPP, "the socket is not of the family AF_XDP", _is("map_type", "xskmap")),
+        _on(
+            _e.ENOBUFS,
+            "the socket has no ring to receive by (XDP_RX_RING)",
+            _is("map_type", "xskmap"),
+        ),
         _on(
             _e.EBUSY,
             "the struct_ops is registered already, or its name is taken",

@@ -201,8 +201,9 @@ class KernelMap(Part, MapEntries):  # type: ignore[misc]  # both have what C nee
         """Take the descriptor, after the object's load; map global data into memory."""
         lib = self._lib
         fd = lib.bpf_map__fd(self.pointer)
-        if fd < 0:
-            return  # autocreate was off
+        # libbpf from 1.4 on gives a descriptor of nothing for a map that it did not make.
+        if fd < 0 or not self.autocreate:
+            return
         self._map.fd = fd
         self.key_bytes = self.key_size
         if self.internal and self.flags & BPF_F_MMAPABLE:
