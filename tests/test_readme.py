@@ -39,7 +39,7 @@ COMMANDS = [
 ]
 
 # A block counts on what its reader's host has mounted; the test makes sure of it.
-PREFIX = "from pylibbpf.cli.mounts import private_mounts; private_mounts()\n"
+PREFIX = "from pylibbpf.cli.mounts import private_mounts; private_mounts(bpffs=True)\n"
 
 
 def test_there_are_examples():

@@ -64,7 +64,7 @@ def test_no_damage_crashes(engine, objects, tmp_path, name):
     assert done.returncode == 0, f"signal {-done.returncode} at {at}: {done.stderr[-2000:]}"
     opened, refused = map(int, done.stdout.split())
     assert opened > 0
-    assert refused > 100
+    assert refused > 0
 
 
 def test_what_is_damaged_is_said(engine, objects):

@@ -88,12 +88,13 @@ def open_failure(number: int, name: str, capture: Capture, *, has_btf: bool) -> 
     warning = capture.last_warning()
     reason = f": {warning}" if warning else ""
     text = capture.text
-    if "BTF is required" in text or (not has_btf and "BTF" in text):
+    if "BTF" in text and not has_btf:
         return BtfError(
             f"{name}: the object has no usable type information (.BTF), which libbpf 1.0 and later "
             f"needs for its maps; compile it with -g{reason}"
         )
-    if "BTF" in text and ("Error loading ELF section .BTF" in text or "Invalid BTF" in text):
+    damaged = ("BTF is required", "Error loading ELF section .BTF", "Invalid BTF")
+    if any(each in text for each in damaged):
         return BtfError(f"{name}: the object's type information (.BTF) is damaged{reason}")
     if "in section 'maps" in text:
         return NotSupportedError(
