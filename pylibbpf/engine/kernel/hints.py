@@ -163,6 +163,21 @@ def _older(hook: str, major: int, minor: int) -> Callable[[_Facts], bool]:
     return older
 
 
+def _mounted(kind: str) -> Callable[[_Facts], bool]:
+    """A file system of this type is mounted somewhere."""
+
+    def mounted(facts: _Facts) -> bool:
+        from pylibbpf.engine.kernel.host import Host
+
+        return Host(facts["root"]).mounted(kind) is not None
+
+    return mounted
+
+
+def _all_of(*conditions: Callable[[_Facts], bool]) -> Callable[[_Facts], bool]:
+    return lambda facts: all(condition(facts) for condition in conditions)
+
+
 _ARRAYS = _is(
     "map_type", "array", "percpu_array", "prog_array", "perf_event_array", "cgroup_array",
     "array_of_maps", "devmap", "sockmap", "xskmap", "cpumap", "reuseport_sockarray",
@@ -594,6 +609,13 @@ _TABLE: tuple[_Hint, ...] = (
             "this kernel knows no programs of attach type {attach_type} at cgroups, or no links"
             " there (before Linux 5.7: link=False)",
             _CGROUP,
+        ),
+        _on(
+            _e.ENOENT,
+            "tracefs is mounted, but there are no events in it (a kernel that was booted with"
+            " lockdown=confidentiality has none): raw_tp and tp_btf programs attach to the same"
+            " tracepoints, without tracefs",
+            _all_of(_lacks(_TRACEPOINT, *_TRACEFS), _mounted("tracefs")),
         ),
         _on(
             _e.ENOENT,

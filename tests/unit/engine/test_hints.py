@@ -130,6 +130,11 @@ def test_a_missing_tracefs_is_told_from_a_missing_tracepoint(tmp_path: Path) -> 
         )
 
     assert "mount -t tracefs" in (hint() or "")
+    mounts = tmp_path / "proc/self/mounts"
+    mounts.parent.mkdir(parents=True)
+    mounts.write_text("tracefs /sys/kernel/tracing tracefs rw 0 0\n")
+    assert "no events in it" in (hint() or "")
+    assert "raw_tp and tp_btf" in (hint() or "")
     (tmp_path / "sys/kernel/tracing/events").mkdir(parents=True)
     assert "no tracepoint syscalls/sys_enter_nope" in (hint() or "")
 

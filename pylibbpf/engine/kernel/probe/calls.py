@@ -21,6 +21,7 @@ _PERF_SYSCALL = {"x86_64": 298, "aarch64": 241}
 MAP_CREATE, PROG_LOAD, PROG_ATTACH, PROG_GET_NEXT_ID = 0, 5, 8, 11
 RAW_TRACEPOINT_OPEN, BTF_LOAD, LINK_CREATE = 17, 18, 28
 
+_ATTEMPTS = 5  # as libbpf (PROG_LOAD_ATTEMPTS): a pending signal makes the verifier say EAGAIN
 _PERF_FLAG_FD_CLOEXEC = 8
 _PERF_DISABLED = 1
 
@@ -178,13 +179,18 @@ class Kernel:
         made: list[int] = []
         with attaching:  # no child is forked meanwhile, which would keep a copy
             try:
-                # One step for the interpreter: were the descriptor first returned to Python, the
-                # exception of a signal handler could come in between, and it would stay open.
-                made.extend(map(self._syscall, (number,), *((each,) for each in arguments)))
-                yield Answer(0, made[0]) if made[0] >= 0 else Answer(ctypes.get_errno())
+                for _ in range(_ATTEMPTS):
+                    # One step for the interpreter: were the descriptor first returned to Python,
+                    # a signal handler's exception could come in between, and it would stay open.
+                    made.extend(map(self._syscall, (number,), *((each,) for each in arguments)))
+                    failed = ctypes.get_errno() if made[-1] < 0 else 0
+                    if failed != errno.EAGAIN:
+                        break
+                yield Answer(failed, made[-1])
             finally:
-                if made and made[0] >= 0:
-                    os.close(made[0])
+                for fd in made:
+                    if fd >= 0:
+                        os.close(fd)
 
     def _call(self, number: int | None, command: int, attr: bytes) -> int:
         if number is None:
