@@ -20,6 +20,7 @@ import pytest
 
 import pylibbpf
 
+NOBODY = 65534
 HERE = Path(__file__).parent
 SERVICE = ("BPF", "PERFMON", "NET_ADMIN")
 Outcomes = dict[str, tuple[str, Any]]
@@ -27,9 +28,17 @@ Outcomes = dict[str, tuple[str, Any]]
 
 def run(command: list[str], objects: Path, *more: str) -> Outcomes:
     scenarios = [sys.executable, str(HERE / "scenarios.py"), str(objects), *more]
-    done = subprocess.run(
-        [*command, *scenarios], capture_output=True, text=True, timeout=300, check=False
-    )
+    with tempfile.TemporaryDirectory(prefix="pylibbpf-") as folder:  # what the user writes down
+        if "as_user.py" in " ".join(command):
+            os.chown(folder, NOBODY, NOBODY)
+        done = subprocess.run(
+            [*command, *scenarios],
+            env={**os.environ, "PYLIBBPF_RUNTIME_DIR": folder},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr
     return {name: (kind, what) for name, (kind, what) in json.loads(done.stdout).items()}
 

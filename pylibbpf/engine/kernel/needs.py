@@ -175,8 +175,6 @@ def needs(case: Case) -> tuple[str, ...]:
             found.append("BPF")
         if case.map in _NETWORK_MAPS:
             found.append("NET_ADMIN")
-    elif {"network", "namespace"} <= case.words:
-        found.append("SYS_ADMIN")
     elif case.attaches:
         if case.by_perf and not _perf_is_open(case):
             found.append("PERFMON")

@@ -28,8 +28,10 @@ def right(asker: Asker, each: _Right) -> Ability:
 
 def _ids(asker: Asker, about: Ability) -> Ability:
     number = asker.kernel.ids()
+    if number == errno.ENOENT:
+        number = 0  # an answer: no program is loaded at this moment
     probe = Probe("BPF_PROG_GET_NEXT_ID", number)
-    if number in (0, errno.ENOENT):
+    if not number:
         return asker.yes(about, probe)
     return asker.no(about, probe, "list ids")
 
