@@ -36,11 +36,15 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function's place in the file, in bytes; size 0 where the file does not say it."""
+    """A function's place in the file, in bytes; size 0 where the file does not say it.
+
+    ``indirect``: at that place is what chooses the function when the program starts (IFUNC).
+    """
 
     name: str
     offset: int
     size: int
+    indirect: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +157,8 @@ class Binary:
                 for part in code:
                     if part.address <= value < part.address + part.size:
                         offset = value - part.address + part.offset
-                        yield Function(self._string(names, name), offset, size)
+                        indirect = info & 15 == _STT_GNU_IFUNC
+                        yield Function(self._string(names, name), offset, size, indirect)
 
     def _string(self, names: _Section, at: int) -> str:
         start = names.offset + at

@@ -208,14 +208,3 @@ def test_programs_of_another_type(load_test_object):
     ):
         with pytest.raises(TypeError, match=rf"{method}\(\) attaches programs of type"):
             getattr(program, method)(*arguments)
-
-
-def test_unreadable_tracefs_is_said(tmp_path):
-    """What is told of tracefs, from a tree that stands for it."""
-    from pylibbpf.engine.kernel.tracefs import why_no_tracepoint
-
-    assert "mount -t tracefs" in why_no_tracepoint("a", "b", str(tmp_path))
-    events = tmp_path / "sys/kernel/tracing/events/sched/sched_switch"
-    events.mkdir(parents=True)
-    assert why_no_tracepoint("sched", "sched_switch", str(tmp_path)) is None
-    assert "near: sched_switch" in why_no_tracepoint("sched", "sched_swich", str(tmp_path))

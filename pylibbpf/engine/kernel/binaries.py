@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["check_offsets", "find", "why_no_function", "why_no_usdt"]
+__all__ = ["check_offsets", "find", "places", "why_no_function", "why_no_usdt", "why_unclear"]
 
 _NEAR = 3
 
@@ -104,6 +104,22 @@ def _in_folder(folder: str, name: str) -> str | None:
     return None
 
 
+def places(path: str, names: tuple[str, ...], program: str) -> list[list[int]]:
+    """The places of each function in a file: several where versions share the name.
+
+    libbpf 1.4 does not find names that have versions, as all of the C library have.
+
+    Raises:
+        BpfError: ENOENT, there is no such function; ENOEXEC, the file is not ELF.
+    """
+    why = why_no_function(path, names)
+    if why is not None:
+        raise BpfError(errno.ENOENT, "attach", program, why)
+    with Binary(path) as binary:
+        functions = [each for each in binary.functions() if not each.indirect]
+    return [sorted({each.offset for each in functions if each.name == name}) for name in names]
+
+
 # ---- why not
 
 
@@ -137,7 +153,7 @@ def why_no_function(path: str, names: tuple[str, ...], pattern: str | None = Non
     """Why a probe on functions of a file fails, from the file's symbols; None if they are there."""
     try:
         with Binary(path) as binary:
-            known = {each.name: each for each in binary.functions()}
+            known = {each.name: each.indirect for each in binary.functions()}
             stripped = binary.stripped
     except (ElfError, OSError) as error:
         return str(error)
@@ -153,11 +169,32 @@ def why_no_function(path: str, names: tuple[str, ...], pattern: str | None = Non
         if any(fnmatchcase(name, pattern) for name in known):
             return None
         return f"no function of {path} fits {pattern!r}{hint}"
-    missing = [name for name in names if name.partition("@")[0] not in known]
+    missing = [name for name in names if name not in known]
+    indirect = [name for name in names if known.get(name)]
+    if indirect and not missing:
+        return (
+            f"{indirect[0]} of {path} is chosen when the program starts, among several for"
+            " different processors (IFUNC): probe the one that is taken, by its name or offset"
+        )
     if not missing:
         return None
     near = _near(missing[0], known)
     return f"{path} has no function {', '.join(missing)}{near}{hint}"
+
+
+def why_unclear(path: str, name: str) -> str | None:
+    """Why a function is not found by its name alone: several have it."""
+    try:
+        with Binary(path) as binary:
+            found = sorted({each.offset for each in binary.functions() if each.name == name})
+    except (ElfError, OSError):
+        return None
+    if len(found) < 2:
+        return None
+    spelled = ", ".join(f"{offset:#x}" for offset in found)
+    return (
+        f"{path} has several functions {name} (versions of it?): give the offset of one: {spelled}"
+    )
 
 
 def why_no_usdt(path: str, provider: str, name: str) -> str | None:

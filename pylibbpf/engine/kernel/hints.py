@@ -21,6 +21,7 @@ from pylibbpf.engine.kernel.needs import type_name
 from pylibbpf.uapi.enums import LinkType, MapType, ProgType
 from pylibbpf.uapi.flags import BPF_F_LOCK
 from pylibbpf.uapi.sections import attaches_itself
+from pylibbpf.uapi.sections import section as find_section
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,6 +104,9 @@ def _known(facts: _Facts) -> dict[str, Any]:
     section = str(known.get("section", "")).removeprefix("?")
     if section:
         known["hook"], _, known["target"] = section.partition("/")
+    row, kernel = find_section(section), Host(str(known.get("root", "/"))).kernel()
+    if row is not None and kernel is not None and kernel < row.kernel:
+        known["needed"] = f"{row.kernel[0]}.{row.kernel[1]}"
     if section and not attaches_itself(section):
         kind = "cgroup_lsm" if section.startswith("lsm_cgroup") else known.get("program_type")
         known["method"] = _METHODS.get("cgroup" if str(kind).startswith("cgroup_") else str(kind))
@@ -278,6 +282,9 @@ _CGROUP_ROWS = (
         _CGROUP,
     ),
 )
+
+# Of the table of SEC() names; not known where the kernel is new enough.
+_TOO_OLD = 'SEC("{section}") needs Linux {needed}; this is {kernel}'
 
 _TABLE: tuple[_Hint, ...] = (
     *_rows(
@@ -532,6 +539,7 @@ _TABLE: tuple[_Hint, ...] = (
     ),
     *_rows(
         "load",
+        _on(_e.EINVAL, _TOO_OLD),
         _on(
             _e.E2BIG,
             "the program has more instructions than the kernel takes (4096 without CAP_BPF, one"
@@ -562,6 +570,7 @@ _TABLE: tuple[_Hint, ...] = (
     ),
     *_rows(
         "attach",
+        _on(_e.EINVAL, _TOO_OLD),
         _on(
             _e.EINVAL,
             "maps of type {iterated} are not what iter/{target} goes through",

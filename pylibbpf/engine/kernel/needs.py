@@ -11,6 +11,8 @@ import enum
 from dataclasses import dataclass
 
 from pylibbpf.engine.kernel.host import Host
+from pylibbpf.uapi.enums import ProgType
+from pylibbpf.uapi.sections import program_type
 
 __all__ = ["NETLINK", "Case", "needs", "program_of", "type_name"]
 
@@ -56,42 +58,6 @@ _NETWORK_MAPS = frozenset(("sockmap", "sockhash", "devmap", "devmap_hash", "xskm
 # Attached through perf_event_open(2); tracepoints and old-style probes also through tracefs.
 _PERF = frozenset(("kprobe", "tracepoint", "perf_event"))
 NETLINK = frozenset(("xdp", "sched_cls", "sched_act"))
-
-# SEC() names to program types, as far as privileges differ (libbpf.c, section_defs).
-_SECTIONS = (
-    ("xdp", "xdp"),
-    ("tcx", "sched_cls"),
-    ("tc", "sched_cls"),
-    ("classifier", "sched_cls"),
-    ("action", "sched_act"),
-    ("netkit", "sched_cls"),
-    ("raw_t", "raw_tracepoint"),
-    ("tracepoint", "tracepoint"),
-    ("tp_btf", "tracing"),
-    ("tp", "tracepoint"),
-    ("kprobe", "kprobe"),
-    ("kretprobe", "kprobe"),
-    ("ksyscall", "kprobe"),
-    ("kretsyscall", "kprobe"),
-    ("uprobe", "kprobe"),
-    ("uretprobe", "kprobe"),
-    ("usdt", "kprobe"),
-    ("perf_event", "perf_event"),
-    ("f", "tracing"),  # fentry, fexit, fmod_ret, fsession; flow_dissector is matched whole
-    ("iter", "tracing"),
-    ("lsm", "lsm"),
-    ("struct_ops", "struct_ops"),
-    ("freplace", "ext"),
-    ("flow_dissector", "flow_dissector"),
-    ("cgroup_skb", "cgroup_skb"),
-    ("cgroup/skb", "cgroup_skb"),
-    ("cgroup", "cgroup_sock"),
-    ("sockops", "sock_ops"),
-    ("sk_skb", "sk_skb"),
-    ("sk_msg", "sk_msg"),
-    ("lwt", "lwt_in"),
-    ("socket", "socket_filter"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +119,8 @@ def type_name(kind: str | int | None, names: type[enum.IntEnum]) -> str | None:
 
 
 def program_of(section: str | None) -> str | None:
-    """The type of the programs of a SEC(), as far as it matters for privileges."""
-    if not section:
-        return None
-    name = section.removeprefix("?")
-    fits = [(len(prefix), kind) for prefix, kind in _SECTIONS if name.startswith(prefix)]
-    return max(fits)[1] if fits else None
+    """The type of the programs of a SEC(), None where it is not known."""
+    return type_name(program_type(section or ""), ProgType)
 
 
 def needs(case: Case) -> tuple[str, ...]:

@@ -95,7 +95,9 @@ class Kernel:
     def traceable(self, name: str) -> bool | None:
         """Whether ftrace can hook it; None where that cannot be read (tracefs, root)."""
         place = tracefs(self._root)
-        text = place and self._read(os.path.join(place, "available_filter_functions"))
+        if place is None:
+            return None
+        text = self._read(os.path.relpath(place, self._root) + "/available_filter_functions")
         if not text:
             return None
         pattern = rb"^" + re.escape(name.encode()) + rb"(?: .*)?$"

@@ -173,3 +173,17 @@ def test_no_row_is_hidden_by_one_before_it() -> None:
                 and not re.search(r"\{\w+\}", earlier.text)
             )
             assert not hidden, f"{row.text!r} is never reached: {earlier.text!r} comes first"
+
+
+def test_a_kernel_that_is_older_than_the_section(tmp_path):
+    release = tmp_path / "proc/sys/kernel/osrelease"
+    release.parent.mkdir(parents=True)
+    release.write_text("6.1.0-9-amd64\n")
+    facts = {"section": "kprobe.session/do_exit", "root": str(tmp_path), "kernel": "6.1.0"}
+    for operation in ("load", "attach"):
+        said = errno_hint(operation, errno.EINVAL, **facts)
+        assert said == 'SEC("kprobe.session/do_exit") needs Linux 6.10; this is 6.1.0'
+    release.write_text("6.12.3\n")
+    said = errno_hint("load", errno.EINVAL, **facts)
+    assert said is not None
+    assert "needs Linux" not in said

@@ -214,10 +214,10 @@ def why_no_uprobe(hook: Uprobe, number: int) -> str | None:
 
 
 def _why_no_uprobe(path: str, hook: Uprobe, number: int) -> str | None:
-    from pylibbpf.engine.kernel.binaries import why_no_function
+    from pylibbpf.engine.kernel.binaries import why_no_function, why_unclear
 
     if hook.function is not None and number in _NO_SYMBOL:
-        why = why_no_function(path, (hook.function,))
+        why = why_no_function(path, (hook.function,)) or why_unclear(path, hook.function)
         if why is not None:
             return why
     return _why_no_place(path, number, hook.pid)
@@ -238,28 +238,27 @@ def _why_no_place(path: str, number: int, pid: int | None) -> str | None:
 
 @attaches(UprobeMulti)
 def uprobe_multi(program: KernelProgram, hook: UprobeMulti) -> LinkHandle:
-    from pylibbpf.engine.kernel.binaries import check_offsets, find
+    from pylibbpf.engine.kernel.binaries import check_offsets, find, places
 
     ffi = program.ffi
     path = find(hook.binary, hook.pid, program.name)
     if hook.offsets:
         check_offsets(path, hook.offsets, program.name)
+    found = places(path, hook.functions, program.name) or [[each] for each in hook.offsets]
     pattern = ffi.NULL if hook.pattern is None else c_string(hook.pattern, "pattern")
-    names, keep = _c_strings(ffi, hook.functions, "function")
-    offsets = _array(ffi, "unsigned long[]", hook.offsets)
-    counters = _array(ffi, "unsigned long[]", hook.ref_ctr_offsets)
-    cookies = _array(ffi, "uint64_t[]", hook.cookies)
+    offsets = _array(ffi, "unsigned long[]", [place for each in found for place in each])
+    counters = _array(ffi, "unsigned long[]", _for_each(hook.ref_ctr_offsets, found))
+    cookies = _array(ffi, "uint64_t[]", _for_each(hook.cookies, found))
     fields, _keep = opts(
         "bpf_uprobe_multi_opts",
-        syms=names,
         offsets=offsets,
         ref_ctr_offsets=counters,
         cookies=cookies,
-        cnt=len(hook.functions) or len(hook.offsets) or None,
+        cnt=sum(map(len, found)) or None,
         retprobe=hook.retprobe,
         session=hook.session or None,
     )
-    link = program.attach_by(
+    return program.attach_by(
         program.lib.plb_attach_uprobe_multi,
         _EVERY_PROCESS if hook.pid is None else hook.pid,
         c_string(path, "path"),
@@ -268,8 +267,11 @@ def uprobe_multi(program: KernelProgram, hook: UprobeMulti) -> LinkHandle:
         section=f"uprobe.multi/{path}:{hook.pattern or ''}",
         why=partial(_why_no_uprobe_multi, path, hook),
     )
-    del keep
-    return link
+
+
+def _for_each(values: Sequence[int], places: Sequence[Sequence[int]]) -> list[int]:
+    """A function's value for each place that it has."""
+    return [value for value, each in zip(values, places, strict=False) for _ in each]
 
 
 @explains(UprobeMulti)
