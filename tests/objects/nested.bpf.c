@@ -21,6 +21,10 @@ struct inner_hash {
 	__type(value, struct value);
 };
 
+/* clang 19 and older only declare, in BTF, structs that nothing but an inner map names. */
+const struct key *unused_key __attribute__((unused));
+const struct value *unused_value __attribute__((unused));
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
 	__uint(max_entries, 4);
