@@ -87,8 +87,8 @@ class InnerMap:
     def loading(self) -> None:
         """Before the object's load: have the outer map made for what was set.
 
-        libbpf's own setters crash on an inner map before version 1.3 or so: it has no object
-        there, which they look at. So a map that is made here serves as the template.
+        The setters of libbpf 1.1 crash on an inner map: it has no object there, which they look
+        at. So a map that is made here serves as the template, with any libbpf.
         """
         if self._changed:
             self._changed = False
