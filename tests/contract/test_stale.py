@@ -44,7 +44,7 @@ HOLDER = """
 
 
 def programs() -> set[int]:
-    return {each.id for each in pylibbpf.programs()}
+    return set(pylibbpf.programs())
 
 
 @pytest.mark.parametrize("pinned", [True, False], ids=["pinned", "unpinned"])
