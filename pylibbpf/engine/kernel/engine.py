@@ -204,11 +204,21 @@ class KernelObject:
             if data == self.ffi.NULL:
                 return None
             copy = bytes(self.ffi.buffer(data, size[0]))
-            if not self.load_tried:
+            if not self.load_tried and not self._of_one_piece(btf, data, size[0]):
                 # libbpf keeps what it gave, and would load that: without what load changes in it
                 # (hidden functions become static). Adding "", which is there, makes it forget.
                 self.lib.btf__add_str(btf, b"")
             return copy
+
+    def _of_one_piece(self, btf: Any, data: Any, size: int) -> bool:
+        """Whether libbpf works in the memory that it gave as raw data, and made no copy for us.
+
+        So it is until something is added to the BTF, which moves all of it: then the names of
+        kconfig variables, which libbpf took from it when it opened the object, are nobody's.
+        """
+        address = self.ffi.cast("uintptr_t", self.lib.btf__type_by_id(btf, 1))
+        begin = self.ffi.cast("uintptr_t", data)
+        return bool(int(begin) <= int(address) < int(begin) + size)
 
     def load(self) -> None:
         with self:

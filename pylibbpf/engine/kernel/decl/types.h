@@ -15,6 +15,7 @@ struct bpf_program;
 struct bpf_map;
 struct bpf_link;
 struct btf;
+struct btf_type;
 
 enum bpf_prog_type { BPF_PROG_TYPE_UNSPEC = 0 };
 enum bpf_attach_type { BPF_CGROUP_INET_INGRESS = 0 };
