@@ -110,7 +110,7 @@ struct pt_regs___x86 {
 	unsigned long ip;
 };
 
-struct user_pt_regs___arm64 {
+struct pt_regs___arm64 {
 	unsigned long regs[31];
 	unsigned long pc;
 };

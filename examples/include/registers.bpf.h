@@ -12,7 +12,7 @@
  * verifier does not take for a context. */
 #define plb_register(ctx, x86, arm64)                                      \
 	(plb_is_x86() ? BPF_CORE_READ((struct pt_regs___x86 *)(ctx), x86)   \
-		      : BPF_CORE_READ((struct user_pt_regs___arm64 *)(ctx), arm64))
+		      : BPF_CORE_READ((struct pt_regs___arm64 *)(ctx), arm64))
 
 /* The first and second argument of a function, at its entry. */
 #define plb_argument1(ctx) plb_register(ctx, di, regs[0])

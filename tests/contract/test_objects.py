@@ -11,10 +11,17 @@ import pickle
 import signal
 import threading
 import warnings
+from pathlib import Path
 
 import pytest
 
 import pylibbpf
+
+
+def privileged() -> bool:
+    """Whether this process may list the kernel's BTF by id (CAP_SYS_ADMIN)."""
+    status = Path("/proc/self/status").read_text()
+    return bool(int(status.partition("CapEff:")[2].split()[0], 16) >> 21 & 1)
 
 
 def test_open_path_bytes_and_file(engine, objects):
@@ -99,6 +106,19 @@ def test_program_type_can_be_changed(open_test_object):
     program.type = pylibbpf.ProgType.SCHED_CLS
     obj.load()
     assert program.type is pylibbpf.ProgType.SCHED_CLS
+
+
+def test_reading_types_before_load_changes_nothing(open_test_object):
+    """Globals are read by the object's BTF, which libbpf changes at load: it must load its own."""
+    obj = open_test_object("hidden")
+    obj.globals["wanted"] = 7
+    if not privileged():
+        with pytest.raises(pylibbpf.BpfPermissionError, match="CAP_SYS_ADMIN"):
+            obj.load()
+        return
+    obj.load()
+    assert obj.programs["run"].test_run(ctx=bytes(40)).retval == 0
+    assert obj.globals["found"] == 7
 
 
 def test_ring_size_is_rounded_up(open_test_object):

@@ -181,8 +181,7 @@ def test_kprobe_session(open_test_object, kernel_has):
     obj.load()
     with program.attach():
         touch()
-        assert obj.globals["hits"] >= 1
-        assert obj.globals["returns"] >= 1
+        assert obj.globals["hits"] == 2  # on entry and on return
     with program.attach_kprobe_multi(functions=["do_sys_openat2"], cookies=[8], session=True):
         touch()
         assert obj.globals["cookie"] == 8
@@ -346,7 +345,7 @@ def test_uprobe_session(open_test_object, kernel_has):
     obj.load()
     with program.attach():
         LIBC.getpgid(0)
-    assert (obj.globals["hits"], obj.globals["returns"]) == (1, 1)
+    assert obj.globals["hits"] == 2
 
 
 # A place for a probe as <sys/sdt.h> of SystemTap makes it, with the first argument in a register.

@@ -17,7 +17,6 @@
 const volatile __u32 target_pid = 0; /* 0: every process */
 
 __u64 hits;
-__u64 returns;
 __u64 cookie;
 __u64 argument;
 __u64 result;
@@ -54,24 +53,11 @@ int kprobe_multi(struct pt_regs *ctx)
 	return hit(ctx);
 }
 
-/* Of a session both ends come here: this kernel function says which. */
-extern bool bpf_session_is_return(void) __ksym __weak;
-
-static int session(void *ctx)
-{
-	if (!wanted())
-		return 0;
-	if (bpf_session_is_return && bpf_session_is_return())
-		pylibbpf_add(returns, 1);
-	else
-		hit(ctx);
-	return 0;
-}
-
+/* Of a session both ends come here: each counts. */
 SEC("?kprobe.session/do_sys_openat2")
 int kprobe_session(struct pt_regs *ctx)
 {
-	return session(ctx);
+	return hit(ctx);
 }
 
 SEC("?ksyscall")
@@ -105,7 +91,7 @@ int uprobe_multi(struct pt_regs *ctx)
 SEC("?uprobe.session/libc.so.6:getpgid")
 int uprobe_session(struct pt_regs *ctx)
 {
-	return session(ctx);
+	return hit(ctx);
 }
 
 SEC("?usdt")

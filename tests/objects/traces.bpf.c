@@ -10,7 +10,6 @@
 const volatile __u32 target_pid = 0; /* 0: every process */
 
 __u64 hits;
-__u64 returns;
 __u64 cookie;
 __u64 argument;
 

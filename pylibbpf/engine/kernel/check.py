@@ -58,6 +58,9 @@ def failure(
         return absent
     log = capture.text if capture is not None else ""
     if number in (errnos.EPERM, errnos.EACCES):
+        if _MODULES_UNSEEN in log:
+            unseen = _why_modules(why(errnos.ESRCH) if why is not None else None)
+            return BpfPermissionError(number, operation, object, unseen, log=log)
         from pylibbpf.engine.kernel.privileges import explain_eperm
 
         diagnosis = explain_eperm(operation, errno=number, **facts)
@@ -145,6 +148,20 @@ def load_failure(
         capture,
         lambda number: _why_not_loaded(known, number) if program else None,
         **known,
+    )
+
+
+# libbpf.c, load_module_btfs(): what is not in the kernel's BTF is looked for in that of modules.
+_MODULES_UNSEEN = "failed to iterate BTF objects"
+
+
+def _why_modules(missing: str | None) -> str:
+    what = missing or (
+        "something that the object asks for (a type, field or function) is not in the kernel's BTF"
+    )
+    return (
+        f"{what}; and to look for it in modules, BTF must be listed by id, for which the process"
+        " lacks CAP_SYS_ADMIN"
     )
 
 

@@ -197,7 +197,7 @@ def why_no_btf_function(name: str, kernel: Kernel | None = None, *, prefix: str 
         if kernel.kinds(name)
         else ""
     )
-    return f"the kernel's BTF has no function {name}{why}{near} (modules have BTF of their own)"
+    return f"the kernel's BTF has no function {name}{why}{near}"
 
 
 def near_names(name: str, names: Iterable[str]) -> list[str]:
