@@ -104,6 +104,13 @@ def network_namespaces() -> None:
         pytest.skip("needs CAP_SYS_ADMIN and CAP_NET_ADMIN, for network namespaces")
 
 
+@pytest.fixture(scope="session")
+def by_id(bpf: None) -> None:
+    """The right to open maps, programs, links and types by their ids."""
+    if not _has(_SYS_ADMIN):
+        pytest.skip("needs CAP_SYS_ADMIN (ids of maps, programs, links and types)")
+
+
 @pytest.fixture
 def sound_kernel(bpf: None) -> None:
     """A kernel that no oops or BUG has damaged: one that was may hang in struct_ops."""

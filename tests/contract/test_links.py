@@ -15,6 +15,8 @@ import pytest
 import pylibbpf
 from pylibbpf import info as infos
 
+pytestmark = pytest.mark.usefixtures("by_id")
+
 
 def cgroup_root() -> Path | None:
     with open("/proc/self/mountinfo") as file:

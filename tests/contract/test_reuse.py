@@ -8,6 +8,8 @@ import pytest
 
 import pylibbpf
 
+pytestmark = pytest.mark.usefixtures("by_id")
+
 
 @pytest.fixture
 def open_pinned(open_test_object, pins):

@@ -13,6 +13,8 @@ import pytest
 
 import pylibbpf
 
+pytestmark = pytest.mark.usefixtures("by_id")
+
 
 @pytest.fixture
 def maps(load_test_object):

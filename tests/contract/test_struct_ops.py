@@ -18,6 +18,8 @@ import pylibbpf
 from pylibbpf import info as infos
 from pylibbpf.uapi.flags import BPF_F_LINK
 
+pytestmark = pytest.mark.usefixtures("by_id")
+
 AVAILABLE = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
 
 

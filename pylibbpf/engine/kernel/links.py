@@ -177,24 +177,26 @@ class KernelLink:
         from pylibbpf.engine.kernel.opts import opts
         from pylibbpf.uapi.flags import BPF_F_REPLACE
 
-        if old is not None:
-            flags |= BPF_F_REPLACE
-        with self._owner as owner:
-            fd = self.need_link("update link")
-            fields, _keep = opts(
-                "bpf_link_update_opts", flags=flags, old_prog_fd=None if old is None else old.fd
-            )
-            rc = owner.lib.bpf_link_update(fd, program.fd, fields)
-            kind = self.type if rc < 0 else 0
-            if rc == -errno.EPERM and old is not None:
-                there, given = self.info().prog_id, old.info().id
-                if there != given:
-                    raise BpfError(
-                        errno.EPERM,
-                        "update link",
-                        self.name,
-                        f"program {there} is attached, not the old one that was given ({given})",
-                    )
+        # Copies, so that two objects are never held at once, in whichever order.
+        copies = [os.dup(program.fd)]
+        try:
+            if old is not None:
+                flags |= BPF_F_REPLACE
+                copies.append(os.dup(old.fd))
+            old_fd = None if old is None else copies[1]
+            fields, _keep = opts("bpf_link_update_opts", flags=flags, old_prog_fd=old_fd)
+            with self._owner as owner:
+                fd = self.need_link("update link")
+                rc = owner.lib.bpf_link_update(fd, copies[0], fields)
+                kind = self.type if rc < 0 else 0
+        finally:
+            for each in copies:
+                os.close(each)
+        if rc == -errno.EPERM and old is not None:
+            there, given = self.info().prog_id, old.info().id
+            if there != given:
+                cause = f"program {there} is attached, not the old one that was given ({given})"
+                raise BpfError(errno.EPERM, "update link", self.name, cause)
         check(rc, "update link", self.name, link_type=kind)
 
     def update_map(self, new: MapHandle, old: MapHandle | None) -> None:
@@ -229,7 +231,7 @@ class KernelLink:
             from pylibbpf.engine.kernel.pins import pin
 
             pin(self.need_link("pin link"), path, "link", self.name)
-            self.pin_path = path
+            self.pin_path = os.path.abspath(path)
 
     def unpin(self) -> None:
         with self._owner:

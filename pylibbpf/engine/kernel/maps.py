@@ -179,14 +179,14 @@ class KernelMap(Part, MapEntries):  # type: ignore[misc]  # both have what C nee
 
         with self._owner:
             pin(self.fd, path, "map", self.name)
-            self.pin_path = path
+            self.pin_path = os.path.abspath(path)
 
     def unpin(self, path: str) -> None:
         from pylibbpf.engine.kernel.pins import unpin
 
         with self._owner:
             unpin(path, "map", self.name, self.info().id)
-            if self.pin_path == path:
+            if self.pin_path == os.path.abspath(path):
                 self.pin_path = None
 
     # ---- lifetime

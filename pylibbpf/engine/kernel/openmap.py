@@ -145,7 +145,7 @@ class OpenMap(MapEntries):
         """Open a pinned map; ``flags``: BPF_F_RDONLY or BPF_F_WRONLY."""
         place = c_string(path, "path")
         found = cls(path, "open map", load()[1].plb_map_by_path, place, flags)
-        found.pin_path = path
+        found.pin_path = os.path.abspath(path)
         return found
 
     @classmethod
@@ -177,11 +177,11 @@ class OpenMap(MapEntries):
 
     def pin(self, path: str) -> None:
         pins.pin(self.fd, path, "map", self.name)
-        self.pin_path = path
+        self.pin_path = os.path.abspath(path)
 
     def unpin(self, path: str) -> None:
         pins.unpin(path, "map", self.name, self.info().id)
-        if self.pin_path == path:
+        if self.pin_path == os.path.abspath(path):
             self.pin_path = None
 
     @property

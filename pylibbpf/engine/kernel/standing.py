@@ -6,6 +6,7 @@ Maps that do are :mod:`pylibbpf.engine.kernel.openmap`'s.
 from __future__ import annotations
 
 import errno
+import os
 import time
 from _thread import RLock
 
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 
+# How often a link is asked for that is not settled, a millisecond apart.
 _TRIES = 500
 
 
@@ -214,7 +216,7 @@ class KernelStandingLink(KernelLink):
             self.descriptors = [lone.open(where)]
             lone.parts.append(self)
         if isinstance(where, str):
-            self.pin_path = where
+            self.pin_path = os.path.abspath(where)
         prog_id = describe.link_info(self.cell.fd, lone.name).prog_id
         self.name = lone.name = self._program(prog_id) or lone.name
 
