@@ -147,7 +147,7 @@ def _remove_cgroup(folder: Path) -> None:
 
 
 @pytest.fixture
-def inside() -> Callable[..., Any]:
+def inside(namespaces: None) -> Callable[..., Any]:
     """Call a function in a child of its own, in a cgroup and in a network namespace.
 
     Gives what it returned, or raises its OSError. The namespace (of the descriptor ``netns``, or
@@ -198,7 +198,7 @@ def _enter_network(netns: int | None) -> None:
 
 
 @pytest.fixture
-def netns(bpf: None) -> Iterator[int]:
+def netns(namespaces: None) -> Iterator[int]:
     """A network namespace with a loopback interface, by descriptor; a process is in it."""
     ready, done = os.pipe(), os.pipe()
     pid = os.fork()
@@ -207,7 +207,7 @@ def netns(bpf: None) -> Iterator[int]:
         with contextlib.suppress(OSError):
             _enter_network(None)
             os.write(ready[1], b"x")
-        os.read(done[0], 1)
+            os.read(done[0], 1)
         os._exit(0)
     os.close(ready[1])
     try:

@@ -521,13 +521,6 @@ def test_a_cgroup_that_is_removed(load, make_cgroup, inside):
 # ---- without a link
 
 
-@pytest.fixture
-def ledger(tmp_path, monkeypatch) -> Path:
-    """A folder of this test's own for what would outlive its process."""
-    monkeypatch.setenv("PYLIBBPF_RUNTIME_DIR", str(tmp_path / "ledger"))
-    return tmp_path / "ledger"
-
-
 def attached(cgroup) -> list[tuple[str, str]]:
     found = pylibbpf.query_cgroup(cgroup, AttachType.CGROUP_INET4_CONNECT).programs
     return [(each.name, each.mode) for each in found]

@@ -181,13 +181,6 @@ def test_flow_dissector_of_our_own_namespace(load, inside, ledger):
     inside(body)
 
 
-@pytest.fixture
-def ledger(tmp_path, monkeypatch) -> Path:
-    """A folder of this test's own for what would outlive its process."""
-    monkeypatch.setenv("PYLIBBPF_RUNTIME_DIR", str(tmp_path / "ledger"))
-    return tmp_path / "ledger"
-
-
 SLEEPER = """
     import sys, time, pylibbpf
     obj = pylibbpf.open_object(sys.argv[1], engine=sys.argv[2])
@@ -536,8 +529,8 @@ def test_links_to_maps_of_sockets(load, ledger):
         program.attach_sockmap(map, link=False)
 
 
-def test_a_killed_process_and_its_pinned_map(load, ledger, tmp_path):
-    """The ledger finds the map again by its id."""
+def test_the_ledger_finds_a_map_of_sockets(load, namespaces, ledger):
+    """By its id, which takes CAP_SYS_ADMIN as a namespace does."""
     from pylibbpf.engine.kernel.ledger import entries
     from pylibbpf.engine.kernel.legacy import place_of
 

@@ -113,7 +113,8 @@ def test_interrupted_it_leaves_nothing(cgroup2):
 
 
 def test_without_privilege_it_says_so():
-    powerless = ["setpriv", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    sets = ["--inh-caps=-all", "--ambient-caps=-all"]
+    powerless = ["setpriv", *(["--bounding-set=-all"] if os.geteuid() == 0 else sets)]
     done = subprocess.run(
         [*powerless, sys.executable, SCRIPT, "--demo", "--seconds", "1"],
         capture_output=True,

@@ -31,7 +31,7 @@ def look_up(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             child.kill()
 
 
-@pytest.mark.usefixtures("bpf")
+@pytest.mark.usefixtures("namespaces")
 def test_several_ports_and_one_socket():
     with look_up("--ports", "7000-7003") as child:
         assert child.stdout.readline().split() == ["PORT", "FROM"]
@@ -50,7 +50,7 @@ def test_several_ports_and_one_socket():
     ]
 
 
-@pytest.mark.usefixtures("bpf")
+@pytest.mark.usefixtures("namespaces")
 def test_ends_by_itself():
     with look_up("--ports", "7000", "--seconds", "0.5") as child:
         _, err = child.communicate(timeout=60)
@@ -59,7 +59,8 @@ def test_ends_by_itself():
 
 
 def test_without_privilege_it_says_so():
-    powerless = ["setpriv", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    sets = ["--inh-caps=-all", "--ambient-caps=-all"]
+    powerless = ["setpriv", *(["--bounding-set=-all"] if os.geteuid() == 0 else sets)]
     done = subprocess.run(
         [*powerless, sys.executable, SCRIPT, "--demo", "--seconds", "1"],
         capture_output=True,
