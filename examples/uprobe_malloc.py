@@ -6,8 +6,7 @@
     uprobe_malloc.py --demo --seconds 2        beside a process that asks for memory, to have one
 
 The probe is on the C library that the process uses, wherever that lies (in a container, too), and
-strikes in that process only. Needs root, or CAP_BPF and CAP_PERFMON and the right to look at the
-process.
+strikes in that process only. Needs root, or CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN.
 """
 
 from __future__ import annotations

@@ -98,6 +98,20 @@ def bpf() -> None:
 
 
 @pytest.fixture(scope="session")
+def uprobes(bpf: None) -> None:
+    """The right to attach uprobes through perf events."""
+    if not _has(_SYS_ADMIN):
+        pytest.skip("needs CAP_SYS_ADMIN, for uprobes by perf events")
+
+
+@pytest.fixture(scope="session")
+def ids(bpf: None) -> None:
+    """The right to open what the kernel has by its id."""
+    if not _has(_SYS_ADMIN):
+        pytest.skip("needs CAP_SYS_ADMIN, to open programs and BTF by id")
+
+
+@pytest.fixture(scope="session")
 def network_namespaces() -> None:
     """The right to make network namespaces, and interfaces in them."""
     if not _has(_SYS_ADMIN, _NET_ADMIN):

@@ -133,7 +133,8 @@ class ProbeHooks(Attachable):
         counter lies that is to be raised meanwhile (a USDT semaphore). ``retprobe``, ``cookie``
         and ``mode`` are as for :meth:`attach_kprobe`.
 
-        Privileges: CAP_PERFMON, and the right to read the file. Linux 4.17.
+        Privileges: CAP_SYS_ADMIN (:meth:`attach_uprobe_multi` is content with CAP_PERFMON), and
+        the right to read the file. Linux 4.17.
 
         Raises:
             BpfError: no such file, function or process, or the offset is outside the code.
@@ -216,7 +217,8 @@ class ProbeHooks(Attachable):
         ``bpf_usdt_cookie()``. ``binary`` and ``pid`` are as for :meth:`attach_uprobe`. The
         probe's semaphore, if it has one, is raised meanwhile.
 
-        Privileges: CAP_PERFMON. With Linux 6.6 and libbpf 1.3 it is one link in the kernel.
+        Privileges: CAP_SYS_ADMIN; with Linux 6.6 and libbpf 1.3 it is one link in the kernel, for
+        which CAP_PERFMON is enough.
 
         Raises:
             BpfError: no such file or probe; the message names those that there are.

@@ -114,6 +114,36 @@ def perf_event() -> object:
 
 
 @scenario
+def uprobe() -> object:
+    with loaded("probes", "uprobe") as obj:
+        obj.programs["uprobe"].attach_uprobe("libc.so.6", "getpgid").close()
+        return True
+
+
+@scenario
+def uprobe_multi() -> object:
+    with loaded("probes", "uprobe_multi") as obj:
+        with obj.programs["uprobe_multi"].attach_uprobe_multi("libc.so.6", "getpgid"):
+            os.getpgid(0)
+        return obj.globals["hits"] > 0
+
+
+@scenario
+def missing_function() -> object:
+    obj = pylibbpf.open_object(OBJECTS / "traces.bpf.o")
+    obj.programs["fentry"].set_attach_target("pylibbpf_no_such_function")
+    return True
+
+
+@scenario
+def function_of_a_program() -> object:
+    target = loaded("traces", "target").programs["target"]
+    obj = pylibbpf.open_object(OBJECTS / "traces.bpf.o")
+    obj.programs["freplace"].set_attach_target("replaceable", target)
+    return True
+
+
+@scenario
 def xdp_load() -> object:
     with loaded("every_program", "xdp") as obj:
         return obj.programs["xdp"].test_run(data=bytes(64)).retval

@@ -12,13 +12,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import pylibbpf
+from pylibbpf.engine.kernel.library import version
 
 NOBODY = 65534
 HERE = Path(__file__).parent
@@ -140,6 +141,22 @@ def test_perf_events_are_allowed_or_the_sysctl_is_named(
     assert f"kernel.perf_event_paranoid is {paranoid}" in text
     assert "sudo sysctl kernel.perf_event_paranoid=2" in text
     assert f"Instead: {instead}" in text
+
+
+def test_a_uprobe_needs_cap_sys_admin(service: Outcomes, kernel_has: Callable[[str], bool]) -> None:
+    text = refusal(service, "uprobe")
+    assert "the process lacks CAP_SYS_ADMIN" in text
+    assert 'Instead: SEC("uprobe.multi")' in text
+    if version() >= (1, 3) and kernel_has("BPF_TRACE_UPROBE_MULTI"):
+        assert service["uprobe_multi"] == ("ok", True)
+
+
+def test_functions_that_are_only_had_by_id(service: Outcomes) -> None:
+    """Modules have BTF of their own, which libbpf 1.1 tries to list, and 1.4 leaves alone."""
+    kind, text = service["missing_function"]
+    assert "BTF has no function pylibbpf_no_such_function" in text
+    assert kind == "BpfError" or "CAP_SYS_ADMIN" in text
+    assert "the process lacks CAP_SYS_ADMIN" in refusal(service, "function_of_a_program")
 
 
 def test_another_network_namespace_needs_cap_sys_admin(service: Outcomes) -> None:

@@ -223,6 +223,7 @@ def test_functions_that_cannot_be_probed(only, kernel_has):
 # ---- functions of programs
 
 
+@pytest.mark.usefixtures("uprobes")
 def test_uprobe(only):
     program, seen = only("uprobe")
     before = descriptors()
@@ -237,6 +238,7 @@ def test_uprobe(only):
     assert seen["hits"] == 2
 
 
+@pytest.mark.usefixtures("uprobes")
 def test_uretprobe(only):
     program, seen = only("uretprobe")
     with program.attach_uprobe("libc", "getpgid", retprobe=True, pid=0):
@@ -244,6 +246,7 @@ def test_uretprobe(only):
     assert seen["hits"] == 1
 
 
+@pytest.mark.usefixtures("uprobes")
 def test_uprobe_by_offset(only):
     from pylibbpf.loader.binary import Binary
 
@@ -268,6 +271,7 @@ CHILD = """
 """
 
 
+@pytest.mark.usefixtures("uprobes")
 def test_uprobe_of_one_process(only):
     program, seen = only("uprobe", pid=0)
     with subprocess.Popen(
@@ -390,6 +394,7 @@ def with_usdt(tmp_path_factory) -> Path:
     return folder / "usdt"
 
 
+@pytest.mark.usefixtures("uprobes")
 @pytest.mark.parametrize("one_process", [False, True])
 def test_usdt(only, with_usdt, one_process):
     program, seen = only("usdt", pid=0)

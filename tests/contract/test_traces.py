@@ -165,6 +165,7 @@ def test_fsession(only, kernel_has):
             program.attach_trace(cookie=1)
 
 
+@pytest.mark.usefixtures("ids")
 def test_freplace(open_test_object, kernel_has):
     victim = open_test_object("traces")
     victim.programs["target"].autoload = True

@@ -57,10 +57,10 @@ def failure(
     if absent is not None:
         return absent
     log = capture.text if capture is not None else ""
+    if _for_want_of_modules(number, log):
+        unseen = _why_modules(why(errnos.ESRCH) if why is not None else None)
+        return BpfPermissionError(errnos.EPERM, operation, object, unseen, log=log)
     if number in (errnos.EPERM, errnos.EACCES):
-        if _MODULES_UNSEEN in log:
-            unseen = _why_modules(why(errnos.ESRCH) if why is not None else None)
-            return BpfPermissionError(number, operation, object, unseen, log=log)
         from pylibbpf.engine.kernel.privileges import explain_eperm
 
         diagnosis = explain_eperm(operation, errno=number, **facts)
@@ -122,6 +122,8 @@ def load_failure(
     program, log = _verifier_log(capture)
     if program is not None and log.strip():
         return VerifierError(number, "load", program, _locked(log), log=log)
+    if program is None and _for_want_of_modules(number, capture.text):
+        return failure(number, "load", name, capture)
     subject = program or _failed_map(capture)
     if subject is None and number not in (errnos.EPERM, errnos.EACCES):
         # Nothing is known of what failed but what libbpf said: no hint would be better.
@@ -153,6 +155,13 @@ def load_failure(
 
 # libbpf.c, load_module_btfs(): what is not in the kernel's BTF is looked for in that of modules.
 _MODULES_UNSEEN = "failed to iterate BTF objects"
+
+
+def _for_want_of_modules(number: int, log: str) -> bool:
+    if _MODULES_UNSEEN not in log:
+        return False
+    # For kernel functions libbpf makes EINVAL of it.
+    return number in (errnos.EPERM, errnos.EACCES) or "not found in kernel or module BTFs" in log
 
 
 def _why_modules(missing: str | None) -> str:

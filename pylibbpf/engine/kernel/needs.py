@@ -72,6 +72,7 @@ class Case:
     host: Host
     cgroup: tuple[int, int, int] | None = None  # descriptor, attach type, flags
     system_wide: bool = False  # a perf event that watches a CPU, not one process
+    more: tuple[str, ...] = ()  # capabilities that this case needs besides
     hook: str = ""  # the SEC() name, without what follows the slash
     before_verifier: bool = False  # a load that was refused before the verifier was called
     socket: int | None = None
@@ -125,7 +126,7 @@ def program_of(section: str | None) -> str | None:
 
 def needs(case: Case) -> tuple[str, ...]:
     """The names of the capabilities, without CAP_; none where they make no difference."""
-    found: list[str] = []
+    found = list(case.more)
     if case.loads:
         open_ = case.programs and _OPEN_PROGRAMS.issuperset(case.programs)
         if not (open_ and _unprivileged_allowed(case.host)):

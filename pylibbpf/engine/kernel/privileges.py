@@ -139,6 +139,7 @@ def explain_eperm(
     map_type: str | int | None = None,
     fd: int | None = None,
     system_wide: bool = False,
+    capabilities: tuple[str, ...] = (),
     before_verifier: bool = False,
     errno: int = _errno.EPERM,
     host: Host | None = None,
@@ -168,6 +169,7 @@ def explain_eperm(
         host or Host(),
         cgroup=cgroup_hook,
         system_wide=system_wide,
+        more=capabilities,
         before_verifier=before_verifier,
         hook=(section or "").removeprefix("?").partition("/")[0],
         socket=socket,
@@ -264,7 +266,14 @@ def _missing(case: Case, needs: tuple[str, ...], missing: tuple[str, ...]) -> Fi
         text += f"; needed for {kind}: {_join(needs)}"
     if case.loads and case.program is None:
         text += "; tracing programs also need CAP_PERFMON, network programs CAP_NET_ADMIN"
-    return Finding(Verdict.CAUSE, text, _grant(case, needs))
+    probe = case.attaches and "SYS_ADMIN" in case.more
+    return Finding(Verdict.CAUSE, text, _grant(case, needs), _NO_UPROBE if probe else "")
+
+
+_NO_UPROBE = (
+    'SEC("uprobe.multi") and attach_uprobe_multi() attach to the same functions with CAP_PERFMON'
+    " (Linux 6.6, libbpf 1.3)"
+)
 
 
 def _grant(case: Case, needs: tuple[str, ...]) -> str:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pylibbpf.info import ProgramInfo
     from pylibbpf.uapi.sections import Section
 
+# SEC() names of probes that perf_uprobe_event_init() looks at (kernel/events/core.c).
+_BY_PERF_UPROBE = ("uprobe", "uretprobe", "usdt")
+
 
 class KernelProgram(Part):
     """A program of an object. Setters work until load."""
@@ -129,7 +132,10 @@ class KernelProgram(Part):
 
             hook = hook_of(self.section)
         if hook is None:
-            return self.attach_by(self._lib.plb_program_attach, why=self._why_not)
+            name = self.section.partition("/")[0]
+            more = ("SYS_ADMIN",) if name.startswith(_BY_PERF_UPROBE) else ()
+            call = self._lib.plb_program_attach
+            return self.attach_by(call, why=self._why_not, capabilities=more)
         from pylibbpf.engine.kernel.attach import attach
 
         return attach(self, hook)

@@ -32,6 +32,8 @@ def set_attach_target(program: KernelProgram, function: str | None, fd: int | No
         program.name,
         capture,
         why=lambda number: _why_not(number, function, fd, program.expected_attach_type),
+        # Another program's types are had by the id of its BTF only.
+        capabilities=("SYS_ADMIN",) if fd is not None else (),
     )
     capture.log()
     program.targeted = True

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _EVERY_PROCESS = -1
 # enum probe_attach_mode (libbpf.h)
 _MODES = {"default": None, "legacy": 1, "perf": 2, "link": 3}
+# kernel/events/core.c: perf_uprobe_event_init() asks for this, where its like for kprobes, and
+# uprobe.multi, are content with CAP_PERFMON.
+_UPROBE_NEEDS = ("SYS_ADMIN",)
 # What a probe that is not to be had is refused with: no such thing, not there, not allowed there,
 # not clear which (register_kprobe(), and libbpf's own search).
 _NO_FUNCTION = frozenset(
@@ -202,6 +205,7 @@ def uprobe(program: KernelProgram, hook: Uprobe) -> LinkHandle:
         hook.offset,
         fields,
         section=f"uprobe/{path}:{hook.function or hex(hook.offset)}",
+        capabilities=_UPROBE_NEEDS,
         why=partial(_why_no_uprobe, path, hook),
     )
 
@@ -311,6 +315,7 @@ def usdt(program: KernelProgram, hook: Usdt) -> LinkHandle:
         c_string(hook.name, "probe"),
         fields,
         section=f"usdt/{path}:{hook.provider}:{hook.name}",
+        capabilities=_UPROBE_NEEDS,
         why=partial(_why_no_usdt, path, hook),
     )
 
