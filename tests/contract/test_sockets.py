@@ -6,6 +6,7 @@ What speaks over sockets does so in a child in a network namespace of its own.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import re
@@ -177,6 +178,31 @@ def test_flow_dissector_of_our_own_namespace(load, inside, ledger):
             obj.programs["dissect"].attach_flow_dissector(link=False)
         with load("dissect") as obj:
             obj.programs["dissect"].attach_flow_dissector(link=False)
+
+    inside(body)
+
+
+def test_a_thread_that_has_left_its_namespace(load, inside, ledger):
+    """What it attached there is detached there."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def body():
+        with load("dissect") as obj, open("/proc/self/ns/net") as before:
+            program = obj.programs["dissect"]
+            link = program.attach_flow_dissector(link=False)
+            read, write = os.pipe()
+            pid = os.fork()
+            if pid == 0:  # stays, so that the namespace is to be found
+                os.close(write)
+                os.read(read, 1)
+                os._exit(0)
+            assert libc.unshare(0x40000000) == 0  # CLONE_NEWNET
+            with pytest.raises(pylibbpf.BpfError, match="has a flow dissector"):
+                program.attach_flow_dissector(before.fileno(), link=False)
+            link.close()
+            program.attach_flow_dissector(before.fileno(), link=False).close()
+            os.close(write)
+            os.waitpid(pid, 0)
 
     inside(body)
 
