@@ -40,13 +40,16 @@ class Wire:
                 pass
             self.within(name, _without_ipv6)
         with NetNS(self.near) as netns:
-            netns.link(
-                "add",
-                ifname=INTERFACE,
-                kind=self._kind,
-                address=_MAC_NEAR,
-                peer={"ifname": INTERFACE, "net_ns_fd": self.far, "address": _MAC_FAR},
-            )
+            if self._kind == "netkit":
+                self._make_netkit(netns)
+            else:
+                netns.link(
+                    "add",
+                    ifname=INTERFACE,
+                    kind=self._kind,
+                    address=_MAC_NEAR,
+                    peer={"ifname": INTERFACE, "net_ns_fd": self.far, "address": _MAC_FAR},
+                )
         for name, own, other, mac in (
             (self.near, NEAR, FAR, _MAC_FAR),
             (self.far, FAR, NEAR, _MAC_NEAR),
@@ -55,7 +58,25 @@ class Wire:
                 (index,) = netns.link_lookup(ifname=INTERFACE)
                 netns.addr("add", index=index, address=own, prefixlen=24)
                 netns.link("set", index=index, state="up")
-                netns.neigh("add", dst=other, lladdr=mac, ifindex=index, state=128)  # permanent
+                if self._kind != "netkit":  # which has no Ethernet addresses
+                    netns.neigh("add", dst=other, lladdr=mac, ifindex=index, state=128)  # permanent
+
+    def _make_netkit(self, netns: Any) -> None:
+        """pyroute2 does not know how to say what the peer is to be: it is made, and then moved."""
+        from pyroute2 import NetNS
+
+        before = {each["index"] for each in netns.get_links()}
+        netns.link("add", ifname=INTERFACE, kind="netkit")
+        made = {each["index"]: each.get_attr("IFLA_IFNAME") for each in netns.get_links()}
+        ((peer, name),) = (
+            (index, name)
+            for index, name in made.items()
+            if index not in before and name != INTERFACE
+        )
+        netns.link("set", index=peer, net_ns_fd=self.far)
+        with NetNS(self.far) as far:
+            (index,) = far.link_lookup(ifname=name)
+            far.link("set", index=index, ifname=INTERFACE)
 
     def remove(self) -> None:
         from pyroute2 import netns

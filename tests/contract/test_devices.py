@@ -498,7 +498,7 @@ def netkit(namespaces: None) -> Iterator[Wire]:
 
 
 def test_netkit(netkit, obj):
-    first, second = obj.programs["tc_first"], obj.programs["tc_second"]
+    first, second = obj.programs["netkit_first"], obj.programs["netkit_second"]
     with netkit.listen() as far:
         with first.attach_netkit(NAME, netns=netkit.near) as link:
             netkit.send(2)

@@ -130,7 +130,8 @@ class Netns:
                 except BpfError:
                     continue  # a process that has just ended
                 if (found._device, found.inode) == wanted:
-                    found.name = facts["name"]
+                    if path in paths[1:3]:
+                        found.name = facts["name"]
                     return found
                 found.close()
         raise BpfError(
