@@ -34,8 +34,8 @@ class Ability:
 
     ``kind`` is "program", "map", "hook" or "right". ``works`` is None where no probe can tell.
     ``reason`` says why it does not work, or what is open; it names a cause only where a probe
-    shows it. ``mend`` is what helps, ``instead`` what does the like and works here; each may be
-    empty. ``since`` is the kernel that brought it.
+    shows it. ``mend`` is what helps, ``instead`` what does the like (hooks that work here); each
+    may be empty. ``since`` is the kernel that brought it.
     """
 
     kind: str

@@ -243,7 +243,7 @@ def _abilities(every: list[Ability], mends: set[str]) -> Iterator[str]:
         yield f"  {title} ({len(found)})"
         for names, first in _alike(found):
             answer = f" ({first.probes[-1].answer})" if first.probes else ""
-            instead = f". Instead, works here: {first.instead}" if first.instead else ""
+            instead = f". Instead: {first.instead}" if first.instead else ""
             text = f"    {', '.join(names)}{answer}: {first.reason}{instead}"
             yield from _wrapped(text, "        ")
             if first.mend:

@@ -141,8 +141,8 @@ def test_threads_may_ask_at_once(report):
     assert other == []
 
 
-def test_the_facts_are_those_of_this_machine(report):
-    assert report.engine == "kernel"
+def test_the_facts_are_those_of_this_machine(engine, report):
+    assert report.engine == engine
     assert report.kernel.release == os.uname().release
     assert report.process.uid == os.geteuid()
     assert report.library.problem == ""

@@ -142,7 +142,7 @@ def test_text_of_a_host_that_has_nothing(tmp_path: Path) -> None:
         "there is no libbpf",
         "lockdown:          not known (securityfs is not mounted)",
         "    kprobe: nobody knows",
-        "    fentry, fexit (EPERM): why not. Instead, works here: raw_tp",
+        "    fentry, fexit (EPERM): why not. Instead: raw_tp",
         "        To mend it: do this",
         "hook fentry:     BPF_PROG_LOAD(tracing): EPERM",
     ):

@@ -196,7 +196,9 @@ def test_missing_capabilities(machine: Machine) -> None:
     assert found["program xdp"].reason.startswith("the process lacks CAP_BPF and CAP_NET_ADMIN")
     assert "--cap-add=BPF --cap-add=NET_ADMIN" in found["program xdp"].mend
     assert found["hook xdp"].instead == ""  # nor would tc work
-    assert "CAP_SYS_ADMIN" in found["right programs, maps and links by id"].reason
+    ids = found["right programs, maps and links by id"]
+    assert "CAP_SYS_ADMIN" in ids.reason
+    assert "pinned" in ids.instead
     addresses = found["right addresses of kernel symbols"]
     assert addresses.reason.startswith("the process lacks CAP_SYSLOG")
     assert "kptr_restrict is 1" in addresses.reason

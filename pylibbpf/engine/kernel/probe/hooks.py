@@ -52,7 +52,9 @@ def hook(asker: Asker, each: HookProbe) -> Ability:
     """Whether programs can be attached to this hook."""
     about = Ability("hook", each.name, None, since=each.since)
     found = _ask(asker, each, about)
-    return found if found.works else replace(found, instead=instead(asker, each))
+    if found.works:
+        return found
+    return replace(found, instead=instead(asker, each) or found.instead)
 
 
 def instead(asker: Asker, each: HookProbe) -> str:

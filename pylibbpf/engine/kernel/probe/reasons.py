@@ -111,37 +111,35 @@ class Asker:
         """
         if self.kernel.unknown:
             return self.unknown(about, self.kernel.unknown, probe)
-        if not reason:
-            reason, mend = self._why(about, probe, operation, option, mend, facts)
-        return self._note(
-            replace(about, works=False, reason=reason, mend=mend, probes=(*about.probes, probe))
-        )
-
-    def _why(
-        self,
-        about: Ability,
-        probe: Probe,
-        operation: str,
-        option: str,
-        mend: str,
-        facts: dict[str, Any],
-    ) -> tuple[str, str]:
+        about = replace(about, works=False, mend=mend, probes=(*about.probes, probe))
+        if reason:
+            return self._note(replace(about, reason=reason))
         if probe.errno in _REFUSED:
             found = explain_eperm(operation, errno=probe.errno, host=self.host, **facts)
-            return found.reason(), found.mend or mend
+            return self._note(
+                replace(
+                    about,
+                    reason=found.reason(),
+                    mend=found.mend or mend,
+                    instead=found.instead or "",
+                )
+            )
+        return self._note(replace(about, reason=self._why(about, probe, option)))
+
+    def _why(self, about: Ability, probe: Probe, option: str) -> str:
         if probe.errno == errno.ENOSYS:
-            return "this kernel was built without the system call bpf(2)", mend
+            return "this kernel was built without the system call bpf(2)"
         kernel = self.host.kernel()
         if about.since and kernel is not None and kernel < _version(about.since):
-            return f"it came with Linux {about.since}; this is {kernel[0]}.{kernel[1]}", mend
+            return f"it came with Linux {about.since}; this is {kernel[0]}.{kernel[1]}"
         if option and self.config.lacks(option):
-            return f"this kernel was built without {option} ({self.config.source})", mend
+            return f"this kernel was built without {option} ({self.config.source})"
         parts = ["no probe shows the cause"]
         if about.since and kernel is not None:
             parts.append(f"ruled out: the kernel's version (it came with Linux {about.since})")
         if option and self.config.source:
             parts.append(f"its configuration ({option} is set)")
-        return "; ".join(parts), mend
+        return "; ".join(parts)
 
     def _note(self, about: Ability) -> Ability:
         self.known[f"{about.kind} {about.name}"] = about
