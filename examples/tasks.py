@@ -60,17 +60,15 @@ def show_tasks(args: argparse.Namespace) -> None:
     with pylibbpf.open_object(OBJECT) as obj:
         obj.load()
         link = obj.programs["tasks"].attach_iter()
+        before = {task.pid: task for task in link.records()}
+        show(before, {}, args)
         end = time.monotonic() + args.seconds
-        before: dict[int, Any] = {}
-        while True:
-            now = {task.pid: task for task in link.records()}
-            show(now, before, args)
-            left = end - time.monotonic()
-            if left <= 0:
-                return
-            before = now
+        while (left := end - time.monotonic()) > 0:
             time.sleep(min(1, left))
             print(flush=True)
+            now = {task.pid: task for task in link.records()}
+            show(now, before, args)
+            before = now
 
 
 def show(now: dict[int, Any], before: dict[int, Any], args: argparse.Namespace) -> None:

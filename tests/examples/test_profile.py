@@ -38,7 +38,9 @@ def test_a_busy_process_is_seen():
     pid = int(err.split("process ")[1].split()[0])
     busy = [(frames, count) for frames, count in stacks(out) if frames[0] == "dd"]
     assert sum(count for _, count in busy) > 20
-    if Path("/proc/kallsyms").read_text(errors="replace").startswith("0000000000000000"):
+    with open("/proc/kallsyms") as symbols:
+        shown = any(int(line.split()[0], 16) for line in symbols)
+    if not shown:
         pytest.skip("needs CAP_SYSLOG, for the names of the kernel's functions")
     kernel = {frame for frames, _ in busy for frame in frames if frame.endswith("_k")}
     assert any(re.match(r"(__)?(x64_sys_|arm64_sys_|do_)?\w*(read|clear|zero)", f) for f in kernel)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pylibbpf.recorder import samples
@@ -38,6 +38,7 @@ def lost(count: int) -> bytes:
     return struct.pack("=IHHQQ", LOST, 0, 24, 1, count)
 
 
+@settings(deadline=None)  # an emulated machine is slow
 @given(
     st.lists(st.one_of(st.binary(max_size=60), st.integers(0, 9)), max_size=60),
     st.sampled_from([128, 256, 512]),
@@ -63,6 +64,7 @@ def test_gives_the_newest_that_are_whole(items, size):
         assert len(data) % 8 == 4
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_ends_on_anything(memory):
     total = sum(len(data) for _, data in samples(memory))

@@ -61,7 +61,6 @@ int plb_perfbuf_open(struct plb_perfbuf *perf, int map_fd, const struct plb_perf
 {
 	int i, rc = 0;
 
-	perf->map_fd = map_fd;
 	perf->page = (size_t)sysconf(_SC_PAGESIZE);
 	perf->size = options->pages * perf->page;
 	perf->exact = 1;
@@ -76,6 +75,10 @@ int plb_perfbuf_open(struct plb_perfbuf *perf, int map_fd, const struct plb_perf
 		perf->cpus[i].fd = -1;
 	}
 	perf->count = options->count;
+	/* Our own: when an object is collected, its maps may go first, and their numbers to others. */
+	perf->map_fd = fcntl(map_fd, F_DUPFD_CLOEXEC, 0);
+	if (perf->map_fd < 0)
+		return -errno;
 	__atomic_store_n(&perf->closed, 0, __ATOMIC_SEQ_CST);
 	if (!options->backward) {
 		perf->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -288,6 +291,7 @@ void plb_perfbuf_close(struct plb_perfbuf *perf)
 	if (perf->epoll >= 0)
 		close(perf->epoll);
 	perf->epoll = -1;
+	close(perf->map_fd);
 }
 
 /* In a forked child, which the kernel gives no copy of the memory (VM_DONTCOPY).  The map's slots
@@ -303,6 +307,7 @@ void plb_perfbuf_abandon(struct plb_perfbuf *perf)
 			close(perf->cpus[i].fd);
 	if (perf->epoll >= 0)
 		close(perf->epoll);
+	close(perf->map_fd);
 }
 
 void plb_perfbuf_free(struct plb_perfbuf *perf)

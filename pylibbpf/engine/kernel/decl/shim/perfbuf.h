@@ -25,7 +25,7 @@ struct plb_perfbuf_options {
 struct plb_perfbuf {
 	int users;
 	int closed;
-	int map_fd;
+	int map_fd; /* a copy */
 	int epoll;
 	int exact; /* the kernel counts losses (Linux 6.0) */
 	int failed; /* the CPU that opening failed at */
