@@ -35,7 +35,8 @@ class Ability:
     ``kind`` is "program", "map", "hook" or "right". ``works`` is None where no probe can tell.
     ``reason`` says why it does not work, or what is open; it names a cause only where a probe
     shows it. ``mend`` is what helps, ``instead`` what does the like (hooks that work here); each
-    may be empty. ``since`` is the kernel that brought it.
+    may be empty. ``since`` is the kernel that brought it; ``libbpf``, for a hook, the first libbpf
+    that knows its SEC() name.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class Ability:
     mend: str = ""
     instead: str = ""
     since: str = ""
+    libbpf: str = ""
     probes: tuple[Probe, ...] = ()
 
 

@@ -32,8 +32,8 @@ cannot be known is null.
     ``extension`` (whether it was built), ``path`` and ``version`` of libbpf, ``problem``.
 ``abilities``
     ``kind`` ("program", "map", "hook", "right"), ``name``, ``works`` (null: no probe can tell),
-    ``reason``, ``mend``, ``instead``, ``since`` (the kernel that brought it), ``probes``
-    (``call``, ``errno``, ``answer``).
+    ``reason``, ``mend``, ``instead``, ``since`` (the kernel that brought it), ``libbpf`` (the
+    first that knows a hook's SEC() name, or ""), ``probes`` (``call``, ``errno``, ``answer``).
 """
 
 from __future__ import annotations
@@ -124,6 +124,8 @@ def _lines(report: Report, *, probes: bool) -> Iterator[str]:
         yield ""
         yield title
         yield from _abilities([each for each in report.abilities if each.kind == kind], mends)
+        if kind == "hook":
+            yield from _newer_than_libbpf(report)
     if probes:
         yield ""
         yield "What the kernel was asked"
@@ -249,6 +251,25 @@ def _abilities(every: list[Ability], mends: set[str]) -> Iterator[str]:
             if first.mend:
                 yield f"        To mend it: {'as above' if first.mend in mends else first.mend}"
                 mends.add(first.mend)
+
+
+def _newer_than_libbpf(report: Report) -> Iterator[str]:
+    """Hooks that the kernel offers, and this libbpf came before."""
+    version = report.library.version
+    if version is None:
+        return
+    newer = [
+        f"{each.name} ({each.libbpf})"
+        for each in report.abilities
+        if each.works and each.libbpf and tuple(map(int, each.libbpf.split("."))) > version
+    ]
+    if newer:
+        yield from _wrapped(
+            f"  libbpf {_version(version)} is older than these SEC() names (in brackets: the first"
+            f" that knows them): {', '.join(newer)}. pylibbpf loads such programs all the same, and"
+            " says so where attaching them needs a newer one.",
+            "    ",
+        )
 
 
 def _alike(found: list[Ability]) -> list[tuple[list[str], Ability]]:

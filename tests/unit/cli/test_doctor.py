@@ -63,6 +63,7 @@ _SCHEMA = {
             "mend": {str},
             "instead": {str},
             "since": {str},
+            "libbpf": {str},
             "probes": [{"call": {str}, "errno": {int}, "answer": {str}}],
         }
     ],
@@ -95,8 +96,10 @@ class NoEngine:
     def abilities(self) -> tuple[Ability, ...]:
         return (
             Ability("hook", "kprobe", None, "nobody knows"),
-            Ability("hook", "fentry", False, "why not", "do this", "raw_tp", "5.5", (PROBE,)),
-            Ability("hook", "fexit", False, "why not", "do this", "raw_tp", "5.5", (PROBE,)),
+            Ability(
+                "hook", "fentry", False, "why not", "do this", "raw_tp", "5.5", probes=(PROBE,)
+            ),
+            Ability("hook", "fexit", False, "why not", "do this", "raw_tp", "5.5", probes=(PROBE,)),
             Ability("hook", "raw_tp", True, probes=(Probe("OPEN", 0),)),
         )
 
@@ -229,3 +232,23 @@ def test_importing_the_package_does_not_import_the_doctor() -> None:
     assert done.stdout.strip() == "[]"
     assert callable(pylibbpf.doctor)
     assert "doctor" in dir(pylibbpf)
+
+
+def test_hooks_that_are_newer_than_libbpf(tmp_path: Path) -> None:
+    """The kernel offers them all the same."""
+
+    class OldLibrary(NoEngine):
+        def library(self) -> Library:
+            return Library(True, "libbpf.so.1", (1, 1), "")
+
+        def abilities(self) -> tuple[Ability, ...]:
+            return (
+                Ability("hook", "tcx", True, libbpf="1.3"),
+                Ability("hook", "xdp", True, libbpf="1.0"),
+                Ability("hook", "netkit", False, "not built in", libbpf="1.3"),
+            )
+
+    report = examine(OldLibrary(), Host(str(tmp_path)))  # type: ignore[arg-type]
+    text = " ".join(line.strip() for line in doctor._lines(report, probes=False))
+    assert "libbpf 1.1 is older than these SEC() names" in text
+    assert ": tcx (1.3). pylibbpf loads" in text

@@ -15,8 +15,9 @@ from pylibbpf.engine.kernel.config import read_config
 from pylibbpf.engine.kernel.host import Host
 from pylibbpf.engine.kernel.probe import abilities
 from pylibbpf.engine.kernel.probe.calls import Answer, Kernel
-from pylibbpf.engine.kernel.probe.hooks import HOOKS
+from pylibbpf.engine.kernel.probe.hooks import HOOKS, HookProbe, row_of
 from pylibbpf.uapi.enums import AttachType, MapType, ProgType
+from pylibbpf.uapi.sections import SECTIONS, section
 
 ALL = (1 << 41) - 1
 
@@ -291,6 +292,26 @@ def test_what_would_do_instead_is_a_hook_of_the_table() -> None:
     names = {each.name for each in HOOKS}
     for each in HOOKS:
         assert set(each.instead) <= names - {each.name}, each.name
+
+
+@pytest.mark.parametrize("row", HOOKS, ids=lambda row: row.name)
+def test_hooks_agree_with_the_table_of_sections(row: HookProbe) -> None:
+    """Of versions that table knows none before 5.10."""
+    known = section(row.section)
+    assert known is not None
+    assert known.type == row.load.type
+    major, minor = map(int, row.since.split("."))
+    assert known.kernel == max((major, minor), (5, 10))
+    assert row_of(row.section) is row or row.name == "perf_event (hardware)"
+
+
+def test_every_section_has_its_hook() -> None:
+    """But those that attach by other means than this library's, and those of libbpf 1.8."""
+    absent = {name for name in SECTIONS if row_of(name) is None}
+    assert {name for name in absent if SECTIONS[name].libbpf < (1, 8)} == {
+        *("action", "lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local"),
+        *("sk_skb", "cgroup/skb", "cgroup/sock"),
+    }
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from pylibbpf.engine.kernel.privileges import UNLOCK, lockdown_mode
 from pylibbpf.engine.kernel.probe.programs import PROGRAMS, Load, loaded
 from pylibbpf.engine.kernel.probe.reasons import Asker
 from pylibbpf.uapi.enums import AttachType, ProgType
+from pylibbpf.uapi.sections import section
 
 __all__ = ["HOOKS", "HookProbe", "hook", "instead"]
 
@@ -47,10 +48,16 @@ class HookProbe:
     instead: tuple[str, ...] = ()  # hooks that do the like, best first
     means: tuple[int, str] = (0, "")  # an errno that says more here than elsewhere
 
+    @property
+    def section(self) -> str:
+        """A SEC() name of the hook, which the table of :mod:`pylibbpf.uapi.sections` has."""
+        both = {"tcx": "tcx/ingress", "netkit": "netkit/primary"}
+        return both.get(self.name, self.name.partition(" ")[0])
+
 
 def hook(asker: Asker, each: HookProbe) -> Ability:
     """Whether programs can be attached to this hook."""
-    about = Ability("hook", each.name, None, since=each.since)
+    about = _about(each)
     found = _ask(asker, each, about)
     if found.works:
         return found
@@ -63,9 +70,15 @@ def instead(asker: Asker, each: HookProbe) -> str:
     return " or ".join(good[:2])
 
 
-def row_of(section: str) -> HookProbe | None:
+def _about(each: HookProbe) -> Ability:
+    known = section(each.section)
+    libbpf = ".".join(map(str, known.libbpf)) if known is not None else ""
+    return Ability("hook", each.name, None, since=each.since, libbpf=libbpf)
+
+
+def row_of(name: str) -> HookProbe | None:
     """The hook of a SEC() name, as far as it is in the table."""
-    name = section.removeprefix("?")
+    name = name.removeprefix("?")
     for each in (name, name.partition("/")[0]):
         short = each.removesuffix(".s")
         wanted = _SAME.get(short, short)
@@ -77,6 +90,7 @@ def row_of(section: str) -> HookProbe | None:
 
 # SEC() names of one hook, under which the table has it.
 _SAME = {
+    "perf_event": "perf_event (software)",
     "kretprobe": "kprobe",
     "ksyscall": "kprobe",
     "kretsyscall": "kprobe",
@@ -99,7 +113,7 @@ _SAME = {
 def _works(asker: Asker, name: str) -> bool:
     if f"hook {name}" not in asker.known:
         row = next(row for row in HOOKS if row.name == name)
-        _ask(asker, row, Ability("hook", name, None, since=row.since))
+        _ask(asker, row, _about(row))
     return asker.known[f"hook {name}"].works is True
 
 
