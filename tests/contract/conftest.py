@@ -66,7 +66,7 @@ def load_test_object(
 
 
 @pytest.fixture
-def pins() -> Iterator[str]:
+def pins(bpf: None) -> Iterator[str]:
     """A folder for pins, in a bpffs that only the tests see (or the host's, if it has one)."""
     folder = tempfile.mkdtemp(prefix="pylibbpf-", dir="/sys/fs/bpf")
     yield folder

@@ -298,16 +298,18 @@ def test_what_the_kernel_tells_agrees(suite: debian.Headers, name: str) -> None:
         f' && sizeof(((struct {name} *)0)->{path}) == {size}, "{path}");'
         for path, (offset, size) in members.items()
     ]
-    said = complaints("\n".join(code), suite)
-    missing = set()
-    for line in said.splitlines():
-        if ("no member named" in line) and (place := re.match(r"<stdin>:(\d+):", line)):
-            missing.add(int(place[1]) - INCLUDES.count("\n") - 1)
-    if suite.suite == debian.SUITES[-1]:
-        assert not missing, said
-    kept = [each for number, each in enumerate(code) if number not in missing]
+    kept = code
+    while said := complaints("\n".join(kept), suite):
+        # What these headers do not have yet. clang stops after twenty of them.
+        missing = {
+            int(place[1]) - INCLUDES.count("\n") - 1
+            for line in said.splitlines()
+            if "no member named" in line and (place := re.match(r"\S*stdin\S*?:(\d+):", line))
+        }
+        assert missing, said
+        assert suite.suite != debian.SUITES[-1], said
+        kept = [each for number, each in enumerate(kept) if number not in missing]
     assert len(kept) > 15
-    assert complaints("\n".join(kept), suite) == ""
 
 
 def test_an_older_opts_struct_is_the_start_of_ours(suite: debian.Headers) -> None:
