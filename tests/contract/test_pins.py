@@ -150,6 +150,19 @@ def test_a_path_that_cannot_be(maps, pins, tmp_path):
         counts.pin(f"{pins}/a\0b")
 
 
+def test_a_path_that_load_cannot_pin_to(open_test_object, pins, tmp_path):
+    for path, why in (
+        (f"{tmp_path}/hash", "not on a BPF file system"),
+        (f"{pins}/my.hash", "has no dot"),
+    ):
+        obj = open_test_object("maps")
+        obj.maps["hash"].pin_path = path
+        error = refused(obj.load)
+        assert why in str(error)
+        assert (error.operation, error.object) == ("pin map", "hash")
+    assert os.listdir(pins) == []
+
+
 def test_what_is_pinned_is_of_another_kind(maps, pins):
     maps.maps["hash"].pin(f"{pins}/hash")
     maps.programs["add"].pin(f"{pins}/add")

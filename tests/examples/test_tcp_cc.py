@@ -36,7 +36,7 @@ def waited():
     pytest.fail("somebody else has plb_textbook registered")
 
 
-@pytest.mark.usefixtures("free_name")
+@pytest.mark.usefixtures("by_id", "free_name")  # CAP_SYS_ADMIN, for the network namespace
 def test_data_is_sent_with_it():
     done = subprocess.run(
         [sys.executable, SCRIPT, "--megabytes", "2"],

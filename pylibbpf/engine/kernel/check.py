@@ -130,13 +130,13 @@ def load_failure(
         return BpfError(number, "load", name, capture.last_warning(), log=capture.text)
     pinning = [text for _, text in capture.messages if "pin" in text and "map '" in text]
     if pinning and program is None:
-        return BpfError(
-            number,
-            "pin map",
-            subject,
-            pinning[-1].strip().removeprefix("libbpf: "),
-            log=capture.text,
-        )
+        said = pinning[-1].strip().removeprefix("libbpf: ")
+        path = facts(subject).get("pin_path")
+        if path is not None:
+            from pylibbpf.engine.kernel.pins import why
+
+            said = why("pin", number, path) or said
+        return BpfError(number, "pin map", subject, said, log=capture.text)
     # Without a subject libbpf gave up before both, when not even a trivial program would load.
     operation = "create map" if subject and not program else "load"
     known = facts(subject)

@@ -248,7 +248,7 @@ class KernelObject:
                 }
         for each in self.maps:
             if each.name == subject:
-                return each.facts()
+                return {**each.facts(), "pin_path": each.pin_path}
         return {"program_types": [each.type for each in self.programs if each.autoload]}
 
     def attach(

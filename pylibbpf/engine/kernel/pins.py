@@ -10,7 +10,7 @@ from pylibbpf.engine.kernel.library import load
 from pylibbpf.engine.kernel.opts import c_string
 from pylibbpf.errors import BpfError
 
-__all__ = ["bpffs", "explain", "kind_of", "need_kind", "pin", "pinned_fd", "unpin"]
+__all__ = ["bpffs", "explain", "kind_of", "need_kind", "pin", "pinned_fd", "unpin", "why"]
 
 # What /proc/self/fd shows of a descriptor (kernel/bpf/syscall.c, anon_inode_getfd). Links were
 # spelled with a hyphen for one release, 5.7.
@@ -84,14 +84,14 @@ def explain(rc: int, operation: str, name: str, path: str) -> None:
     """Raise what a failed call for a path means, by what there is at it."""
     if rc >= 0:
         return
-    cause = _why(operation.split()[0], -rc, path)
+    cause = why(operation.split()[0], -rc, path)
     if cause is not None:
         raise BpfError(-rc, operation, name, cause)
     check(rc, operation, name)
 
 
-def _why(verb: str, number: int, path: str) -> str | None:
-    """The reason as far as the path shows it; None: it does not."""
+def why(verb: str, number: int, path: str) -> str | None:
+    """Why a pin cannot be made, opened or removed, as far as its path shows it."""
     folder, name = os.path.split(os.path.abspath(path))
     if not os.path.isdir(folder):
         if number in (errno.ENOENT, errno.ENOTDIR):
