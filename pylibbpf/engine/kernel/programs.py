@@ -127,7 +127,8 @@ class KernelProgram(Part):
         set_attach_target(self, function, fd)
 
     def attach(self, hook: Hook | None = None) -> LinkHandle:
-        if hook is None and self.adopted is not None:
+        # USDT by our own call, too: it knows what libbpf does not look at.
+        if hook is None and (self.adopted is not None or self.section.startswith("usdt")):
             from pylibbpf.engine.kernel.sections import hook_of
 
             hook = hook_of(self.section)

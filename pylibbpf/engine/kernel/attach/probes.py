@@ -6,8 +6,9 @@ import errno
 from functools import partial
 
 from pylibbpf.engine.kernel.attach import attaches, explain, explains
+from pylibbpf.engine.kernel.library import version
 from pylibbpf.engine.kernel.opts import c_string, opts
-from pylibbpf.errors import BpfError
+from pylibbpf.errors import BpfError, NotSupportedError
 from pylibbpf.hook.probes import Kprobe, KprobeMulti, Ksyscall, Uprobe, UprobeMulti, Usdt
 
 TYPE_CHECKING = False
@@ -306,6 +307,7 @@ def usdt(program: KernelProgram, hook: Usdt) -> LinkHandle:
     from pylibbpf.engine.kernel.binaries import find
 
     path = find(hook.binary, hook.pid, program.name)
+    _check_usdt_layout(program)
     fields, _keep = opts("bpf_usdt_opts", usdt_cookie=hook.cookie)
     return program.attach_by(
         program.lib.plb_attach_usdt,
@@ -318,6 +320,27 @@ def usdt(program: KernelProgram, hook: Usdt) -> LinkHandle:
         capabilities=_UPROBE_NEEDS,
         why=partial(_why_no_usdt, path, hook),
     )
+
+
+# Bytes of struct usdt_spec (libbpf's usdt.c), which libbpf hands to struct __bpf_usdt_spec of the
+# object without looking at its size. Of later versions than these nothing is known.
+_USDT_SPEC, _USDT_SPEC_OF_1_7 = 208, 304
+
+
+def _check_usdt_layout(program: KernelProgram) -> None:
+    """Refuse what libbpf would not, though arguments would be read from wrong places."""
+    now = version()
+    if now > (1, 7):
+        return
+    wanted = _USDT_SPEC if now < (1, 7) else _USDT_SPEC_OF_1_7
+    for each in program.owner.maps:
+        if each.name == "__bpf_usdt_specs" and each.value_size != wanted:
+            other = "1.7" if now < (1, 7) else "before 1.7"
+            raise NotSupportedError(
+                f"program {program.name!r}: the object was compiled with usdt.bpf.h of libbpf"
+                f" {other}, and libbpf {now[0]}.{now[1]} describes arguments in another layout:"
+                " compile it with that version's header"
+            )
 
 
 @explains(Usdt)
