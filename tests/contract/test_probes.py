@@ -453,6 +453,7 @@ def test_usdt_probes_that_are_not_there(only, with_usdt, open_test_object):
         ("pylibbpf-none", {"function": "main"}, "searched for in /"),
         ("libc.so.6", {"function": "getpgidd"}, "no function getpgidd; near: getpgid"),
         ("libc.so.6", {"function": "getpgid", "pid": (1 << 22) - 1}, "no process 4194303"),
+        ("libpylibbpf", {"function": "f", "pid": 0}, "has mapped no library libpylibbpf"),
         ("libc.so.6", {"offset": 4}, "offset 0x4 is outside the code"),
         ("libc.so.6", {"offset": 1 << 40}, "outside the code"),
         (__file__, {"offset": 4}, "not an ELF file"),

@@ -124,3 +124,13 @@ def test_a_name_that_nobody_knows_names_those_near(open_test_object):
     with pytest.raises(pylibbpf.BpfError, match="says no type of program") as caught:
         obj.load()
     assert caught.value.object == "stray"
+
+
+def test_a_sleepable_struct_ops_program(open_test_object):
+    """libbpf 1.1 does not even open it."""
+    if version() >= (1, 2):
+        obj = open_test_object("sleepable_struct_ops")
+        assert obj.programs["undo_cwnd"].type == pylibbpf.ProgType.STRUCT_OPS
+        return
+    with pytest.raises(pylibbpf.NotSupportedError, match=r"'undo_cwnd'.*needs libbpf 1\.2"):
+        open_test_object("sleepable_struct_ops")

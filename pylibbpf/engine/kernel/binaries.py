@@ -37,18 +37,21 @@ def find(binary: str, pid: int | None, program: str) -> str:
                 why += f" (but process {who} sees it, as /proc/{who}/root{binary})"
             raise BpfError(errno.ENOENT, "attach", program, why)
         return binary
-    if who is not None:
-        for path in _mapped(who):
-            if _is_named(os.path.basename(path), binary):
+    mapped = _mapped(who) if who is not None and _is_library(binary) else None
+    if mapped is not None:
+        for path in mapped:
+            if _is_named(os.path.basename(path), binary) or _is_older(path, binary):
                 inside = f"/proc/{who}/root{path}"
                 return inside if os.path.exists(inside) else path
+        # Not the one of this machine instead: the process may be in a container with its own.
+        why = f"process {who} has mapped no library {binary} (by now): give its path"
+        raise BpfError(errno.ENOENT, "attach", program, why)
     folders = _library_folders() if _is_library(binary) else _program_folders()
     for folder in folders:
         found = _in_folder(folder, binary)
         if found is not None:
             return found
-    where = f"what process {who} has mapped, and in " if who is not None else ""
-    why = f"there is no file {binary!r}; it was searched for in {where}{', '.join(folders)}"
+    why = f"there is no file {binary!r}; it was searched for in {', '.join(folders)}"
     raise BpfError(errno.ENOENT, "attach", program, why)
 
 
@@ -61,7 +64,14 @@ def _is_named(file: str, name: str) -> bool:
     return file == name or (".so" not in name and file.startswith(f"{name}.so"))
 
 
-def _mapped(pid: int) -> list[str]:
+def _is_older(path: str, name: str) -> bool:
+    """Whether it is a file that ``libc.so.6`` is a link to: ``libc-2.31.so``."""
+    stem, _, rest = os.path.basename(path).partition("-")
+    return rest[:1].isdigit() and ".so" in rest and name.partition(".so")[0] == stem
+
+
+def _mapped(pid: int) -> list[str] | None:
+    """The files that a process has mapped; None where this process may not see them."""
     found: dict[str, None] = {}
     try:
         with open(f"/proc/{pid}/maps", errors="surrogateescape") as file:
@@ -70,7 +80,7 @@ def _mapped(pid: int) -> list[str]:
                 if path and path[0].startswith("/"):
                     found[path[0].rstrip("\n")] = None
     except OSError:
-        return []  # another user's process; the usual folders then have to do
+        return None
     return list(found)
 
 

@@ -104,6 +104,14 @@ def open_failure(number: int, name: str, capture: Capture, *, has_btf: bool) -> 
             f"{name}: it defines maps the old way (section maps), which libbpf 1.0 and later do "
             f"not support; pylibbpf inspect reads it{reason}"
         )
+    if "is not struct_ops BPF program" in text:
+        program = text.partition(": prog ")[2].partition(" is not")[0]
+        major, minor = version()
+        return NotSupportedError(
+            f"{name}: program {program!r} is a member of a struct_ops map, and its SEC() is none"
+            f" that libbpf {major}.{minor} takes for that: struct_ops.s (sleepable) needs libbpf"
+            " 1.2, else it is struct_ops"
+        )
     if number in (_LIBELF, _FORMAT, _ENDIAN):
         return ElfError(f"{name}: not a BPF object that libbpf can read{reason}")
     return failure(number, "open", name, capture)
