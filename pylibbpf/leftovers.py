@@ -15,7 +15,8 @@ def stale(*, engine: str | Engine | None = None) -> list[StaleAttachment]:
     """Find what processes left attached: those that were killed, or ended without ``close()``.
 
     A link of the kernel's vanishes with its process. What is attached without one (XDP and tc by
-    netlink, cgroup programs with ``link=False``, programs of sockmaps) stays, and is known by an
+    netlink, cgroup programs with ``link=False``, programs of sockmaps, struct_ops maps without
+    BPF_F_LINK) stays, and is known by an
     entry that this user's process wrote: in /run/pylibbpf for root, else in
     $XDG_RUNTIME_DIR/pylibbpf or /tmp/pylibbpf-UID, or where PYLIBBPF_RUNTIME_DIR says. What
     belongs to a living process is not among it.

@@ -133,7 +133,10 @@ REGISTER = """
 """
 
 
-def test_what_a_killed_process_leaves_can_be_unregistered(engine, ops, objects):
+def test_what_a_killed_process_leaves_can_be_unregistered(
+    engine, ops, objects, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("PYLIBBPF_RUNTIME_DIR", str(tmp_path / "ledger"))
     name = ops.name
     data = (objects / "struct_ops.bpf.o").read_bytes().replace(b"plb_test_name00", name.encode())
     done = subprocess.run(
@@ -150,6 +153,38 @@ def test_what_a_killed_process_leaves_can_be_unregistered(engine, ops, objects):
         assert not available(name)
         with pytest.raises(pylibbpf.BpfError):
             left.unregister()
+    assert [each.state for each in pylibbpf.stale(engine=engine)] == ["gone"]
+
+
+def test_what_a_killed_process_leaves_is_on_the_ledger(engine, ops, objects, monkeypatch, tmp_path):
+    monkeypatch.setenv("PYLIBBPF_RUNTIME_DIR", str(tmp_path / "ledger"))
+    name = ops.name
+    data = (objects / "struct_ops.bpf.o").read_bytes().replace(b"plb_test_name00", name.encode())
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(REGISTER), engine],
+        input=data,
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    (left,) = pylibbpf.stale(engine=engine)
+    assert left.state == "attached"
+    assert left.place == f"struct_ops map 'first' (id {int(done.stdout)})"
+    left.detach()
+    assert not available(name)
+    assert pylibbpf.stale(engine=engine) == []
+
+
+def test_a_registration_that_ends_well_is_off_the_ledger(ops, monkeypatch, tmp_path):
+    monkeypatch.setenv("PYLIBBPF_RUNTIME_DIR", str(tmp_path / "ledger"))
+    obj = ops(link=False)
+    link = obj.maps["first"].attach()
+    assert len(list((tmp_path / "ledger").iterdir())) == 1
+    link.close()
+    assert list((tmp_path / "ledger").iterdir()) == []
+    with pytest.raises(pylibbpf.BpfError):
+        obj.maps["first"].attach()  # registered once, and no more
+    assert list((tmp_path / "ledger").iterdir()) == []
 
 
 # ---- before load

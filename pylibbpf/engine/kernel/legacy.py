@@ -37,6 +37,8 @@ class Place:
     kind: ClassVar[str]
     """Names the subclass in the ledger: ``"FAMILY.WHAT"``, where engine/kernel/attach/FAMILY.py
     has a class decorated by :func:`places`."""
+    of_program: ClassVar[bool] = True
+    """Whether the entry's ``program`` is one; False where the place itself knows what is there."""
     gone: ClassVar[frozenset[int]] = _GONE
     """The errno values by which :meth:`detach` says that the program is not there any more."""
 

@@ -104,7 +104,9 @@ class KernelStale:
 
     def _is_there(self, entry: Entry, place: Place) -> bool:
         """Whether it is attached, and not another that has its id by now."""
-        return place.holds(self.program_id) and self._loaded(entry) is not False
+        if not place.holds(self.program_id):
+            return False
+        return not place.of_program or self._loaded(entry) is not False
 
     def _loaded(self, entry: Entry) -> bool | None:
         """Whether the program is loaded still; None where that may not be asked."""

@@ -123,14 +123,32 @@ def attach(handle: KernelMap) -> KernelLink:
                 "registered once; load the object again, or set BPF_F_LINK in the map's flags "
                 "before load",
             )
-        if by_link and version() < _BY_LINK:
-            call = lib.plb_struct_ops_link
+        if not by_link:
+            link = _register(handle, info)
+        elif version() < _BY_LINK:
+            link = owner.attach(handle.name, lib.plb_struct_ops_link, handle.pointer)
         else:
-            call = lib.plb_struct_ops_attach
-        link = owner.attach(handle.name, call, handle.pointer)
+            link = owner.attach(handle.name, lib.plb_struct_ops_attach, handle.pointer)
         link.map = handle if by_link else None
         handle.in_use = link
         return link
+
+
+def _register(handle: KernelMap, info: Any) -> KernelLink:
+    """Register without a link. It outlives a process that is killed: it is written down first."""
+    from pylibbpf.engine.kernel.attach.struct_ops import Registered, Registration
+    from pylibbpf.engine.kernel.ledger import Record
+
+    place = Registered(info.id, info.name)
+    what = {"id": info.id, "tag": "", "name": handle.name, "load_time": 0}
+    link = Registration(handle.owner, handle.name)
+    link.record = record = Record(place.kind, place.facts(), what)
+    record.write()
+    try:
+        return handle.owner.attach_link(link, handle.lib.plb_struct_ops_attach, handle.pointer)
+    except BaseException:
+        link.close()  # which takes it off the ledger
+        raise
 
 
 def update(link: KernelLink, new: Any, old: Any | None) -> None:
