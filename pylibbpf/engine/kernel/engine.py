@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from _thread import RLock  # threading takes 0.7 MB, and every load would pay it
 
 from pylibbpf.engine.fork import track
 from pylibbpf.engine.kernel.capture import Capture
 from pylibbpf.engine.kernel.check import check, load_failure, open_failure
+from pylibbpf.engine.kernel.hold import Held
 from pylibbpf.engine.kernel.library import load, version
-from pylibbpf.engine.kernel.links import KernelLink, new_descriptors
+from pylibbpf.engine.kernel.links import KernelLink, attaching, new_descriptors
 from pylibbpf.engine.kernel.maps import KernelMap
 from pylibbpf.engine.kernel.opts import opts
 from pylibbpf.engine.kernel.programs import KernelProgram
-from pylibbpf.errors import BpfError, BtfError, ClosedError
+from pylibbpf.errors import BpfError, BtfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,14 +131,15 @@ class KernelEngine:
         return stale()
 
 
-class KernelObject:
+class KernelObject(Held):
     """A ``bpf_object``, its programs and its maps."""
 
+    what = "object"
+
     def __init__(self, data: bytes, name: str, **options: str | None) -> None:
+        super().__init__()
         self.ffi, self.lib = ffi, lib = load()
         self.name = name
-        self._lock = RLock()
-        self._gone: str | None = None
         self.load_tried = False
         self._links: list[Attachment] = []
         self._sources: list[Source] = []
@@ -177,22 +178,6 @@ class KernelObject:
             found.append(each)
             each = following(self._cell.object, each)
         return found
-
-    def __enter__(self) -> KernelObject:
-        """Hold the object: nothing else changes or closes it meanwhile."""
-        self._lock.acquire()
-        if self._gone:
-            self._lock.release()
-            self.alive()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._lock.release()
-
-    def alive(self) -> None:
-        """Raise ClosedError if the object is closed."""
-        if self._gone:
-            raise ClosedError(f"object {self.name!r} {self._gone}")
 
     def btf(self) -> bytes | None:
         with self:
@@ -268,7 +253,7 @@ class KernelObject:
             # whatever interrupts us.
             self._links.append(link)
             try:
-                with Capture() as capture, new_descriptors(link.descriptors):
+                with attaching, Capture() as capture, new_descriptors(link.descriptors):
                     rc = call(link.cell, *arguments)
             except BaseException:
                 link.destroy()  # does nothing if there is no link yet
@@ -315,8 +300,8 @@ class KernelObject:
 
         Whoever interrupts it calls it again: it goes on where it was.
         """
-        with self._lock:
-            if self._gone and self._cell.object == self.ffi.NULL:
+        with self.lock:
+            if self.gone and self._cell.object == self.ffi.NULL:
                 return
             failed: BpfError | None = None
             for source in list(self._sources):
@@ -326,7 +311,7 @@ class KernelObject:
                     link.close()
                 except BpfError as error:
                     failed = failed or error
-            self._gone = self._gone or "is closed"
+            self.gone = self.gone or "is closed"
             for each in self.maps:
                 each.close()
             if any(each.viewed for each in self.maps):
@@ -342,10 +327,9 @@ class KernelObject:
 
     def abandon(self) -> None:
         """In a forked child: close the descriptors, detach nothing, leave libbpf's memory."""
-        if self._gone:
+        if self.gone:
             return
-        self._gone = "belongs to the process that opened it, the parent of this one"
-        self._lock = RLock()
+        super().abandon()
         lib = self.lib
         for link in self._links:
             link.abandon()

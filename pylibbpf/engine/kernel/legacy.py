@@ -187,11 +187,9 @@ class LegacyAttachment(NoLink):
     def close(self) -> None:
         """Detach, if it is still this program that is attached. A second call does nothing."""
         owner = self._owner
-        try:
-            owner.__enter__()
-        except ClosedError:
-            return
-        try:
+        with owner.lock:
+            if owner.gone:
+                return
             rc, capture = 0, None
             if self._mark.made:
                 with Capture() as capture:
@@ -205,8 +203,6 @@ class LegacyAttachment(NoLink):
             # Where the kernel refused, the entry stays: that is what it is for.
             owner.forget(self)
             self.place.close()
-        finally:
-            owner.__exit__()
         check(rc, "detach", self.name, capture, **owner.facts(self.name))
 
     def abandon(self) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
         ffi: Any
         lib: Any
+        lock: RLock
+        gone: str | None
 
         def __enter__(self) -> Owner: ...
         def __exit__(self, *exception: object) -> None: ...
@@ -53,6 +55,7 @@ def close_attachments(numbers: Iterable[int]) -> None:
 class new_descriptors:  # noqa: N801  # reads as a statement: with new_descriptors() as made
     """The descriptors of links and perf events that are made within the block.
 
+    Who enters it is ``attaching``, or another thread's would be among them.
     libbpf tells one descriptor of a link, or none (USDT), and keeps others. A forked child must
     close them all, or the program stays attached as long as the child lives.
     """
@@ -63,16 +66,12 @@ class new_descriptors:  # noqa: N801  # reads as a statement: with new_descripto
         self._found = found
 
     def __enter__(self) -> None:
-        attaching.acquire()
         self._before = _descriptors()
 
     def __exit__(self, *exception: object) -> None:
-        try:
-            for number, target in _descriptors().items() - self._before.items():
-                if self._before and target in _KINDS:
-                    self._found.append(number)
-        finally:
-            attaching.release()
+        for number, target in _descriptors().items() - self._before.items():
+            if self._before and target in _KINDS:
+                self._found.append(number)
 
 
 def _descriptors() -> dict[int, str]:
@@ -256,17 +255,13 @@ class KernelLink:
 
     def close(self) -> None:
         owner = self._owner
-        try:
-            owner.__enter__()
-        except ClosedError:
-            return
-        try:
+        with owner.lock:
+            if owner.gone:
+                return
             with attaching, Capture() as capture:
                 rc = self.destroy()
                 self.descriptors = []
             owner.forget(self)
-        finally:
-            owner.__exit__()
         check(rc, "detach", self.name, capture)
         capture.log()
 

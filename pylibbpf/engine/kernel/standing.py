@@ -8,15 +8,15 @@ from __future__ import annotations
 import errno
 import os
 import time
-from _thread import RLock
 
 from pylibbpf.engine.fork import track
 from pylibbpf.engine.kernel import describe, pins
 from pylibbpf.engine.kernel.check import check
+from pylibbpf.engine.kernel.hold import Held
 from pylibbpf.engine.kernel.library import load
 from pylibbpf.engine.kernel.links import KernelLink, attaching
 from pylibbpf.engine.kernel.programs import KernelProgram
-from pylibbpf.errors import BpfError, ClosedError, NotSupportedError
+from pylibbpf.errors import BpfError, NotSupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,16 +37,15 @@ __all__ = [
 _TRIES = 500
 
 
-class Lone:
+class Lone(Held):
     """A descriptor that belongs to no object, with what an object does for its parts."""
 
     load_tried = True  # whatever is here is loaded
 
     def __init__(self, what: str, name: str) -> None:
+        super().__init__()
         self.ffi, self.lib = load()
         self.what, self.name = what, name
-        self._lock = RLock()
-        self._gone: str | None = None
         # Closed when it is collected, too: whatever interrupts what follows leaves nothing.
         self.cell = self.ffi.gc(self.ffi.new("int *", -1), self.lib.plb_fd_close)
         self.parts: list[Any] = []  # what else a forked child is to abandon
@@ -68,32 +67,14 @@ class Lone:
             check(rc, f"open {self.what} by id", str(where))
         return int(self.cell[0])
 
-    def __enter__(self) -> Lone:
-        """Hold it: nothing closes it meanwhile."""
-        self._lock.acquire()
-        if self._gone:
-            self._lock.release()
-            self.alive()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._lock.release()
-
-    def alive(self) -> None:
-        """Raise ClosedError if it is closed."""
-        if self._gone:
-            raise ClosedError(f"{self.what} {self.name!r} {self._gone}")
-
     def close(self) -> None:
-        with self._lock:
-            self._gone = self._gone or "is closed"
+        with self.lock:
+            self.gone = self.gone or "is closed"
             self.lib.plb_fd_close(self.cell)
 
     def abandon(self) -> None:
         """In a forked child: the parent's is none of ours."""
-        if not self._gone:
-            self._gone = "belongs to the process that opened it, the parent of this one"
-        self._lock = RLock()
+        super().abandon()
         for part in self.parts:
             part.abandon()
         self.lib.plb_fd_close(self.cell)
@@ -101,7 +82,7 @@ class Lone:
     # ---- what an object's parts ask of it
 
     def forget(self, link: object) -> None:
-        self._gone = self._gone or "is closed"
+        self.gone = self.gone or "is closed"
 
     def facts(self, subject: str | None) -> dict[str, Any]:
         return {}

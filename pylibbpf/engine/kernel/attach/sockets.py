@@ -281,18 +281,14 @@ class SocketAttachment(NoLink):
     def close(self) -> None:
         """Detach, if the socket is open and no other program took this one's place."""
         owner = self._owner
-        try:
-            owner.__enter__()
-        except ClosedError:
-            return
-        try:
+        with owner.lock:
+            if owner.gone:
+                return
             rc = 0
             if self._is_there():
                 rc = owner.lib.plb_socket_detach(self._mark, self._socket, self._detach)
             self._gone()
             owner.forget(self)
-        finally:
-            owner.__exit__()
         if rc != -errno.ENOENT:
             check(rc, "detach", self.name, **self._facts())
 
