@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import gc
 import os
@@ -613,6 +614,38 @@ def test_a_child_detaches_nothing(wire, obj, ledger):
     assert [links[0].mode, links[1].mode] == ["native", "native"]
     assert "clsact" in qdiscs(wire)
     assert entries(ledger) == kept
+
+
+def test_a_thread_that_has_left_its_namespace(load_test_object, inside, ledger):
+    """What it attached there is detached there: every namespace has an interface 1."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def body():
+        obj = load_test_object("devices")
+        xdp, tc = obj.programs["xdp_pass"], obj.programs["tc_first"]
+        with open("/proc/self/ns/net") as before:
+            links = [
+                xdp.attach_xdp("lo", mode="generic", link=False),
+                tc.attach_tc("lo", "ingress", handle=1, priority=1),
+            ]
+            read, write = os.pipe()
+            pid = os.fork()
+            if pid == 0:  # stays, so that the namespace is to be found
+                os.close(write)
+                os.read(read, 1)
+                os._exit(0)
+            assert libc.unshare(0x40000000) == 0  # CLONE_NEWNET
+            assert links[0].mode == "generic"
+            for link in links:
+                link.close()
+            assert entries(ledger) == []
+            where = before.fileno()
+            xdp.attach_xdp("lo", netns=where, mode="generic", link=False).close()
+            tc.attach_tc("lo", "ingress", netns=where, handle=1, priority=1).close()
+            os.close(write)
+            os.waitpid(pid, 0)
+
+    inside(body)
 
 
 def descriptors() -> Counter[str]:

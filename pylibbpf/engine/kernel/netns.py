@@ -70,6 +70,17 @@ class Netns:
     def fd(self) -> int:
         return int(self._cell[0])
 
+    @property
+    def entrance(self) -> int:
+        """Its descriptor, or -1 for our own: but this thread may have left that meanwhile.
+
+        Raises:
+            BpfError: it has, and the namespace is not to be seen from where it is.
+        """
+        if self.fd < 0 and os.stat(_OWN).st_ino != self.inode:
+            self._cell = Netns.find(self.facts())._cell
+        return self.fd
+
     def _open(self, which: str | int | os.PathLike[str]) -> None:
         _, lib = load()
         if isinstance(which, str | os.PathLike):

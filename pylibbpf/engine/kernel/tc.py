@@ -113,7 +113,7 @@ class TcFilter(Place):
 
     def attach(self, mark: Any, program_fd: int) -> int:
         _, lib = load()
-        rc = lib.plb_tc_make_clsact(self._made_qdisc, self.netns.fd, self.interface.index)
+        rc = lib.plb_tc_make_clsact(self._made_qdisc, self.netns.entrance, self.interface.index)
         if rc < 0:
             return int(rc)
         hook, _keep = self._hook()
@@ -124,7 +124,7 @@ class TcFilter(Place):
             handle=self.handle,
             priority=self.priority,
         )
-        rc = lib.plb_tc_attach(mark, self.netns.fd, hook, fields)
+        rc = lib.plb_tc_attach(mark, self.netns.entrance, hook, fields)
         if rc >= 0:
             self.handle, self.priority = int(fields.handle), int(fields.priority)
             if self._made_qdisc[0]:
@@ -141,7 +141,7 @@ class TcFilter(Place):
         for each in self.filters():
             if each.program_id == program_id and self._fits(each):
                 rc = lib.plb_tc_detach(
-                    mark, self.netns.fd, hook, each.handle, each.priority, program_id
+                    mark, self.netns.entrance, hook, each.handle, each.priority, program_id
                 )
                 return int(rc)
         mark.made = 0
@@ -160,7 +160,8 @@ class TcFilter(Place):
         room = 64
         while True:
             found = ffi.new("struct plb_tc_filter[]", room)
-            rc = lib.plb_tc_filters(self.netns.fd, self.interface.index, self._point, found, room)
+            where = self.netns.entrance, self.interface.index
+            rc = lib.plb_tc_filters(*where, self._point, found, room)
             total = check(rc, "list the filters of interface", self.interface.name)
             if total <= room:
                 break
@@ -189,7 +190,7 @@ class TcFilter(Place):
         _, lib = load()
         # Whoever attaches between its look at the filters and its removal of the qdisc loses: a
         # qdisc has no count of its users.
-        if lib.plb_tc_drop_clsact(self.netns.fd, self.interface.index) != 0:
+        if lib.plb_tc_drop_clsact(self.netns.entrance, self.interface.index) != 0:
             # Removed, or gone already with the interface.
             self._made_qdisc[0] = 0
             self._drop_qdisc = False

@@ -33,7 +33,7 @@ def attached(netns: Netns, ifindex: int) -> dict[str, int]:
     """
     _, lib = load()
     fields, _keep = opts("bpf_xdp_query_opts")
-    rc = lib.plb_xdp_query(netns.fd, ifindex, fields)
+    rc = lib.plb_xdp_query(netns.entrance, ifindex, fields)
     check(rc, "ask for the XDP programs of interface", str(ifindex))
     found = {
         "native": fields.drv_prog_id,
@@ -158,9 +158,8 @@ class XdpSlot(Place):
         elif self._replace is not True:
             old = self._replace.fd
         fields, _keep = opts("bpf_xdp_attach_opts", old_prog_fd=old)
-        return int(
-            lib.plb_xdp_attach(mark, self.netns.fd, self.interface.index, program_fd, flags, fields)
-        )
+        where = self.netns.entrance, self.interface.index
+        return int(lib.plb_xdp_attach(mark, *where, program_fd, flags, fields))
 
     def detach(self, mark: Any, program_fd: int) -> int:
         # The kernel compares (5.7): what has replaced it in this moment stays.
@@ -185,7 +184,8 @@ class XdpSlot(Place):
         _, lib = load()
         fields, _keep = opts("bpf_xdp_attach_opts", old_prog_fd=expected)
         flags = XDP_MODES.get(self.mode or "", 0)
-        return int(lib.plb_xdp_detach(mark, self.netns.fd, self.interface.index, flags, fields))
+        where = self.netns.entrance, self.interface.index
+        return int(lib.plb_xdp_detach(mark, *where, flags, fields))
 
     def explain(self, error: BpfError) -> None:
         in_the_way(self.netns, self.interface, error)

@@ -49,7 +49,7 @@ class ListLink(DeviceLink):
             room = 64  # net/core: no list is longer (BPF_MPROG_MAX)
             numbers = ffi.new("__u32[]", room)
             fields, _keep = opts("bpf_prog_query_opts", prog_ids=numbers, count=room, revision=0)
-            rc = lib.plb_mprog_query(self.netns.fd, info.ifindex, self._kind, fields)
+            rc = lib.plb_mprog_query(self.netns.entrance, info.ifindex, self._kind, fields)
             check(rc, "ask for the list of programs of", self.name)
             return int(fields.revision), tuple(numbers[0 : fields.count])
 
@@ -135,7 +135,7 @@ def _by_link(
     return program.owner.attach_link(
         link,
         program.lib.plb_netns_link_create,
-        link.netns.fd,
+        link.netns.entrance,
         program.fd,
         target,
         kind,

@@ -110,25 +110,18 @@ class FlowDissectorPlace(Place):
 
     def attach(self, mark: Any, program_fd: int) -> int:
         call = load()[1].plb_netns_prog_attach
-        return int(call(mark, self._entrance(), program_fd, AttachType.FLOW_DISSECTOR))
+        return int(call(mark, self._netns.entrance, program_fd, AttachType.FLOW_DISSECTOR))
 
     def detach(self, mark: Any, program_fd: int) -> int:
         call = load()[1].plb_netns_prog_detach
-        return int(call(mark, self._entrance(), program_fd, AttachType.FLOW_DISSECTOR))
-
-    def _entrance(self) -> int:
-        """Its descriptor, or -1 for our own, which this thread may have left meanwhile."""
-        netns = self._netns
-        if netns.fd < 0 and os.stat("/proc/thread-self/ns/net").st_ino != netns.inode:
-            self._netns = Netns.find(netns.facts())
-        return self._netns.fd
+        return int(call(mark, self._netns.entrance, program_fd, AttachType.FLOW_DISSECTOR))
 
     def holds(self, program_id: int) -> bool:
         return program_id in self.programs()
 
     def programs(self) -> list[int]:
         """Ids of the programs that are there: one or none."""
-        entrance = self._entrance()
+        entrance = self._netns.entrance
         with _NetnsFd(entrance if entrance >= 0 else None) as fd:
             return query(fd, AttachType.FLOW_DISSECTOR, "query network namespace").ids
 
