@@ -181,7 +181,9 @@ def test_kprobe_session(open_test_object, kernel_has):
     obj.load()
     with program.attach():
         touch()
-        assert obj.globals["hits"] == 2  # on entry and on return
+        hits = obj.globals["hits"]  # on entry and on return
+        assert hits >= 2
+        assert hits % 2 == 0
     with program.attach_kprobe_multi(functions=["do_sys_openat2"], cookies=[8], session=True):
         touch()
         assert obj.globals["cookie"] == 8
@@ -198,7 +200,7 @@ def test_functions_that_cannot_be_probed(only, kernel_has):
         return
     with pytest.raises(pylibbpf.BpfError, match="no function do_sys_openat3; near: do_sys_openat2"):
         program.attach_kprobe("do_sys_openat3")
-    with pytest.raises(pylibbpf.BpfError, match="init_task is a variable"):
+    with pytest.raises(pylibbpf.BpfError, match=r"init_task .*a variable"):
         program.attach_kprobe("init_task")
     with pytest.raises(pylibbpf.BpfError, match="outside the function do_sys_openat2, which has"):
         program.attach_kprobe("do_sys_openat2", offset=1 << 20)

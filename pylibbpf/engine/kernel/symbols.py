@@ -157,9 +157,11 @@ def _why_refused(name: str, kinds: list[str], kernel: Kernel) -> str | None:
             f" ({_BLACKLIST}), because probing needs it itself or runs where it cannot"
         )
     if kernel.traceable(name) is False:
+        # Linux 7.2 lists some of its variables like functions.
+        what = "notrace in the source" if kernel.in_btf(name) else "a variable, assembly or notrace"
         return (
-            f"the function {name} may not be traced (notrace in the source, or no room for ftrace:"
-            " it is not in available_filter_functions)"
+            f"{name} may not be traced: it is not in available_filter_functions ({what}, or without"
+            " room for ftrace)"
         )
     if len(functions) > 1:
         return (
