@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from pylibbpf.engine.kernel import hints
-from pylibbpf.engine.kernel.hints import ENOTSUPP, errno_hint
+from pylibbpf.engine.kernel.hints import errno_hint
+from pylibbpf.engine.kernel.hints.rows import ENOTSUPP
 from pylibbpf.uapi.enums import MapType, ProgType
 
 
