@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pylibbpf.stream import RecordStream
 
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["CpuRecord", "PerfBuffer"]
 
 
-class CpuRecord(NamedTuple):
+_R = TypeVar("_R")
+
+
+class CpuRecord(NamedTuple, Generic[_R]):
     """A record, and the CPU on which it was written."""
 
     cpu: int
-    record: Any
+    record: _R
 
 
 class PerfBuffer(RecordStream["T"]):

@@ -221,6 +221,16 @@ def _streams(
     return found
 
 
+def _kinds(method: str, records: str) -> list[tuple[tuple[str, ...], str]]:
+    """What a stream can give, each with the options that ask for it."""
+    if method != "perfbuf":
+        return [((), records)]
+    return [
+        (("*", "with_cpu: Literal[True]"), f"pylibbpf.CpuRecord[{records}]"),
+        (("*", "with_cpu: Literal[False] = False"), records),
+    ]
+
+
 def _object(name: str, file: str, streams: Sequence[tuple[str, str, str, str, str | None]]) -> str:
     lines = [
         f"class {name}(pylibbpf.Object):",
@@ -230,7 +240,6 @@ def _object(name: str, file: str, streams: Sequence[tuple[str, str, str, str, st
         "    programs: Programs",
         "    globals: Variables",
     ]
-    rest = "**options: Any"
     for method, cls in dict.fromkeys((method, cls) for method, cls, *_ in streams):
         given = {}
         for which, _, map_name, records, user in streams:
@@ -238,13 +247,18 @@ def _object(name: str, file: str, streams: Sequence[tuple[str, str, str, str, st
                 continue
             if user is not None:
                 given[map_name] = user
-            lines += [
-                "",
-                "    @overload",
-                f"    def {method}(",
-                f"        self, name: Literal[{literal(map_name)}], type: None = None, {rest}",
-                f"    ) -> pylibbpf.{cls}[{records}]: ...",
-            ]
+            for option, item in _kinds(method, records):
+                lines += [
+                    "",
+                    "    @overload",
+                    f"    def {method}(",
+                    "        self,",
+                    f"        name: Literal[{literal(map_name)}],",
+                    "        type: None = None,",
+                    *(f"        {each}," for each in option),
+                    "        **options: Any,",
+                    f"    ) -> pylibbpf.{cls}[{item}]: ...",
+                ]
         lines += [
             "",
             "    @overload",

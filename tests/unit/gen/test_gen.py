@@ -60,6 +60,21 @@ def mypy(folder: Path, *files: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+PERF = """
+from typing import assert_type
+
+import perf_bpf
+import pylibbpf
+
+with perf_bpf.open_object() as obj:
+    for event in obj.perfbuf("events"):
+        assert_type(event, perf_bpf.Event)
+    for pair in obj.perfbuf("events", with_cpu=True, timeout=1):
+        assert_type(pair, pylibbpf.CpuRecord[perf_bpf.Event])
+        assert_type(pair.record, perf_bpf.Event)
+"""
+
+
 def imported(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
@@ -89,6 +104,15 @@ def test_mypy_knows_what_is_in_the_object(opensnoop):
     bad = mypy(folder, "misuse.py")
     wrong = [line.partition(":")[2].partition(":")[0] for line in bad.stdout.splitlines()[:-1]]
     assert sorted(set(wrong)) == ["5", "6", "7", "9"], bad.stdout
+
+
+def test_mypy_knows_records_with_their_cpu(objects, tmp_path):
+    data = (objects / "perf.bpf.o").read_bytes()
+    text = write_module(data, "perf.bpf.o", source="perf.bpf.o", types={"events": "struct event"})
+    (tmp_path / "perf_bpf.py").write_text(text)
+    (tmp_path / "use.py").write_text(PERF)
+    done = mypy(tmp_path, "use.py", "perf_bpf.py")
+    assert done.returncode == 0, done.stdout
 
 
 def test_modules_of_all_objects_pass_mypy(objects, examples, tmp_path):
