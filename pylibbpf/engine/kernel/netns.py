@@ -15,7 +15,7 @@ from pylibbpf.engine.kernel.check import check
 from pylibbpf.engine.kernel.library import load
 from pylibbpf.engine.kernel.links import attaching
 from pylibbpf.engine.kernel.opts import c_string
-from pylibbpf.errors import BpfError
+from pylibbpf.errors import BpfError, BpfPermissionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,6 +101,14 @@ class Netns:
             cause = _near(name, -rc) if isinstance(which, str) else None
             if rc == -errno.ENOENT and not isinstance(which, str | os.PathLike):
                 rc, cause = -errno.EBADF, "it is not open"
+            if -rc in (errno.EACCES, errno.EPERM):
+                raise BpfPermissionError(
+                    -rc,
+                    "open network namespace",
+                    name,
+                    "this user may not open that file (another user's process takes "
+                    "CAP_SYS_PTRACE)",
+                )
             raise BpfError(-rc, "open network namespace", name, cause)
 
     def _check_kind(self) -> None:
