@@ -58,7 +58,7 @@ class Wire:
                 (index,) = netns.link_lookup(ifname=INTERFACE)
                 netns.addr("add", index=index, address=own, prefixlen=24)
                 netns.link("set", index=index, state="up")
-                if self._kind != "netkit":  # which has no Ethernet addresses
+                if self._kind != "netkit":  # whose Ethernet addresses are zero
                     netns.neigh("add", dst=other, lladdr=mac, ifindex=index, state=128)  # permanent
 
     def _make_netkit(self, netns: Any) -> None:

@@ -89,12 +89,14 @@ static __attribute__((always_inline)) __u16 from_network(__be16 value)
  * The UDP header of an IPv4 packet that has one and is no later fragment, or NULL. A header of IPv4
  * has 5 to 15 words; the verifier is shown both bounds.
  */
-static __attribute__((always_inline)) struct udphdr *udp_in(struct iphdr *ip, void *end)
+static __attribute__((always_inline)) struct udphdr *udp_of(void *data, void *end)
 {
+	struct ethhdr *eth = data;
+	struct iphdr *ip = (void *)(eth + 1);
 	struct udphdr *udp;
 	__u32 length;
 
-	if ((void *)(ip + 1) > end)
+	if ((void *)(ip + 1) > end || from_network(eth->protocol) != ETH_P_IP)
 		return NULL;
 	length = (ip->version_and_length & 0xf) * 4;
 	if (length < sizeof(*ip) || ip->protocol != IPPROTO_UDP ||
@@ -102,16 +104,6 @@ static __attribute__((always_inline)) struct udphdr *udp_in(struct iphdr *ip, vo
 		return NULL;
 	udp = (void *)ip + length;
 	return (void *)(udp + 1) > end ? NULL : udp;
-}
-
-/* The same of an Ethernet frame. */
-static __attribute__((always_inline)) struct udphdr *udp_of(void *data, void *end)
-{
-	struct ethhdr *eth = data;
-
-	if ((void *)(eth + 1) > end || from_network(eth->protocol) != ETH_P_IP)
-		return NULL;
-	return udp_in((void *)(eth + 1), end);
 }
 
 #endif

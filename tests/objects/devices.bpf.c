@@ -73,29 +73,4 @@ int tc_drop(struct __sk_buff *skb)
 	return TC_ACT_SHOT;
 }
 
-/* A netkit pair carries IP packets without Ethernet headers. */
-static bool ours_bare(struct __sk_buff *skb)
-{
-	struct udphdr *udp = udp_in((void *)(unsigned long)skb->data,
-				    (void *)(unsigned long)skb->data_end);
-
-	return udp && from_network(udp->destination) == port;
-}
-
-SEC("tc")
-int netkit_first(struct __sk_buff *skb)
-{
-	if (ours_bare(skb))
-		pylibbpf_add(first, 1);
-	return TC_ACT_UNSPEC;
-}
-
-SEC("tc")
-int netkit_second(struct __sk_buff *skb)
-{
-	if (ours_bare(skb))
-		pylibbpf_add(second, 1);
-	return TC_ACT_UNSPEC;
-}
-
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
