@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from pylibbpf.engine.kernel.anchors import relative
 from pylibbpf.engine.kernel.attach import attaches
 from pylibbpf.engine.kernel.check import check
@@ -121,7 +123,20 @@ def _in_list(program: KernelProgram, hook: Tcx | Netkit, kind: int, name: str) -
     interface = netns.interface(hook.interface)
     link = ListLink(program.owner, program.name, netns, interface, kind)
     facts = {"section": name, "interface": interface.name}
-    return _by_link(program, link, interface.index, kind, options, facts)
+    try:
+        return _by_link(program, link, interface.index, kind, options, facts)
+    except BpfError as error:
+        # netkit_dev_fetch() of drivers/net/netkit.c: no privilege would help.
+        if error.errno != errno.EACCES or not isinstance(hook, Netkit):
+            raise
+        raise BpfError(
+            errno.EACCES,
+            "attach",
+            program.name,
+            f"{interface.name} is the peer of a netkit pair: name the primary device, with "
+            "peer=True for programs at the peer",
+            log=error.log,
+        ) from None
 
 
 def _by_link(

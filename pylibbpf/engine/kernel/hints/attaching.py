@@ -215,12 +215,6 @@ ATTACHING: tuple[Hint, ...] = (
             hooked("netkit"),
         ),
         on(_e.ENXIO, "{interface} is no netkit device", hooked("netkit")),
-        on(
-            _e.EACCES,
-            "{interface} is the peer of a netkit pair: name the primary device, with peer=True"
-            " for programs at the peer",
-            hooked("netkit"),
-        ),
         on(_e.EEXIST, "the program is in this list already", _LISTED),
         on(_e.ENOENT, "the program or link to attach next to is not in this list", _LISTED),
         on(
