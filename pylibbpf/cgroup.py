@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from dataclasses import dataclass
 
@@ -59,10 +58,13 @@ def query_cgroup(
         BpfError: ENOENT, there is no such cgroup; EBADF, the folder is no cgroup v2; EINVAL,
             this kernel does not know the attach type.
     """
+    from pylibbpf.arguments import integer
     from pylibbpf.attach.cgroups import target
     from pylibbpf.engine.select import select
 
-    found = select(engine).query_cgroup(target(cgroup), operator.index(attach_type), effective)
+    found = select(engine).query_cgroup(
+        target(cgroup), integer("attach_type", attach_type, 32), effective
+    )
     programs = zip(found.ids, found.names, found.program_flags, strict=True)
     return CgroupPrograms(
         tuple(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from pylibbpf.arguments import descriptor
 from pylibbpf.errors import BpfError, BpfPermissionError
 from pylibbpf.uapi.enums import MapType, named
 from pylibbpf.uapi.flags import BPF_F_RDONLY_PROG
@@ -35,7 +36,8 @@ def reuse(wanted: Map, source: Map | int | str | os.PathLike[str], types: bool) 
         _use(owner, wanted._handle, source._handle, types, f"map {source.name!r}")
         return
     if isinstance(source, int) and not isinstance(source, bool):
-        opened, where = owner._engine.map_of_descriptor(source), f"descriptor {source}"
+        fd = descriptor("the source", source)
+        opened, where = owner._engine.map_of_descriptor(fd), f"descriptor {fd}"
     elif isinstance(source, str | os.PathLike):
         where = os.fsdecode(source)
         opened = owner._engine.open_map(where)

@@ -25,6 +25,7 @@ __all__ = ["RunResult"]
 # As many arguments as a raw tracepoint has at most: MAX_BPF_FUNC_ARGS of include/linux/bpf.h.
 _MOST_ARGUMENTS = 12
 _U64 = (1 << 64) - 1
+_BYTES = bytes | bytearray | memoryview
 
 
 class RunResult:
@@ -65,6 +66,8 @@ def run(
     """Do what :meth:`Program.test_run` says."""
     numbers = {"repeat": repeat, "flags": flags, "batch_size": batch_size, "cpu": cpu or 0}
     for name, number in numbers.items():
+        if not hasattr(number, "__index__"):
+            raise TypeError(f"{name} is an int, not {type(number).__name__}")
         if not 0 <= operator.index(number) < 1 << (31 if name == "repeat" else 32):
             raise ValueError(f"{name} is not negative and of 32 bits, not {number}")
     if cpu is not None:
@@ -74,16 +77,20 @@ def run(
             raise TypeError(f"live frames are for XDP programs, and not for {program!r}")
         flags |= BPF_F_TEST_XDP_LIVE_FRAMES
     codec: Codec | None = None
+    if not isinstance(data, _BYTES | None):
+        raise TypeError(f"data is bytes, not {type(data).__name__}")
+    if not isinstance(ctx_type, str | None):
+        raise TypeError(f"ctx_type is the name of a C type, not {type(ctx_type).__name__}")
     packet = None if data is None else bytes(data)
     if args is not None:
         if ctx is not None:
             raise TypeError("args are the context of a raw tracepoint: give one of the two")
         context: bytes | None = _words(program, args)
-    elif ctx is None or (isinstance(ctx, bytes | bytearray | memoryview) and ctx_type is None):
+    elif ctx is None or (isinstance(ctx, _BYTES) and ctx_type is None):
         context = None if ctx is None else bytes(ctx)
     else:
         codec = _codec(program, ctx_type)
-        context = bytes(ctx) if isinstance(ctx, bytes | bytearray | memoryview) else None
+        context = bytes(ctx) if isinstance(ctx, _BYTES) else None
         if context is None:
             context = _encoded(program, codec, ctx, packet)
     done = program._handle.test_run(
@@ -100,6 +107,8 @@ def _words(program: Program, args: Sequence[int]) -> bytes:
     """The arguments of a raw tracepoint; those not given are zero."""
     if program.type not in (ProgType.RAW_TRACEPOINT, ProgType.RAW_TRACEPOINT_WRITABLE):
         raise TypeError(f"args are for raw tracepoints: {program!r} takes ctx or data")
+    if isinstance(args, str | bytes) or not hasattr(args, "__len__"):
+        raise TypeError(f"args is a sequence of numbers, not {type(args).__name__}")
     if len(args) > _MOST_ARGUMENTS:
         raise ValueError(f"a raw tracepoint has {_MOST_ARGUMENTS} arguments at most")
     words = [operator.index(number) for number in args]

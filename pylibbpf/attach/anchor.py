@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pylibbpf.arguments import integer
 from pylibbpf.attach.base import Attachable
 
 TYPE_CHECKING = False
@@ -31,9 +32,7 @@ def anchor(before: Neighbour, after: Neighbour) -> Anchor | None:
     if isinstance(of, Attachable | Link):
         return Anchor(before is not None, of._handle, isinstance(of, Link))
     if isinstance(of, int) and not isinstance(of, bool):
-        if of < 1:
-            raise ValueError(f"{name}={of}: ids of programs start at 1")
-        return Anchor(before is not None, of)
+        return Anchor(before is not None, integer(f"{name}, the id of a program,", of, 32, 1))
     raise TypeError(
         f"{name} is a program, a link, the id of a program, or 'all', not {type(of).__name__}"
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+
+from pylibbpf.errors import BpfError
 from pylibbpf.handle import Handle
 from pylibbpf.link import Link, link_class
 
@@ -31,6 +34,9 @@ class Attachable(Handle):
     def _attach_as(self, kind: type[_L], hook: Hook | None) -> _L:
         """Attach to a hook whose links are of a class of their own."""
         self._owner._need_loaded("attach", self.name)
+        if not self._handle.autoload:
+            why = "the program was not loaded: set its autoload before the object's load"
+            raise BpfError(errno.EBADF, "attach", self.name, why)
         link = kind(self._owner, self._handle.attach(hook), self.name)
         self._owner._links[id(link)] = link
         return link
@@ -44,7 +50,8 @@ class Attachable(Handle):
         if self._handle.type not in kinds:
             from pylibbpf.uapi.enums import ProgType, named
 
-            wanted = " or ".join(ProgType(each).name for each in kinds)
+            *most, last = (ProgType(each).name for each in kinds)
+            wanted = f"{', '.join(most)} or {last}" if most else last
             found = named(ProgType, self._handle.type)
             raise TypeError(
                 f"{method}() attaches programs of type {wanted}; {self.name!r} is of type "

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 import os
 
+from pylibbpf.arguments import integer, text
 from pylibbpf.attach.anchor import anchor
 from pylibbpf.attach.base import Attachable
 
@@ -67,16 +67,19 @@ class CgroupHooks(Attachable):
         ``expected_revision`` 6.17, and libbpf 1.6 (without a link 1.3).
 
         Raises:
-            BpfError: EBADF, the folder is no cgroup v2; EINVAL, the program is of another kind,
-                or this kernel does not know the attach type; EEXIST, in a mode with room for one
+            BpfError: EBADF, the folder is no cgroup v2; EINVAL, this kernel does not know the
+                attach type, or the program is for another; EEXIST, in a mode with room for one
                 program another is there; ESTALE, the revision is another.
             BpfPermissionError: a privilege is missing, or a program is there, or above, that
                 allows no other beside it.
             NotSupportedError: libbpf is too old for what was asked; ``lsm_cgroup`` in another mode
                 than "multi".
+            TypeError: it is no program of a type that attaches to cgroups.
         """
         from pylibbpf.hook.cgroups import Cgroup
+        from pylibbpf.uapi.targets import CGROUP
 
+        self._need_type("attach_cgroup", *CGROUP)
         if link:
             if mode is not None or replace is not None:
                 raise ValueError(
@@ -102,11 +105,11 @@ class CgroupHooks(Attachable):
             )
         if replace is not None and place:
             raise ValueError("a program that replaces another takes its place: no before, no after")
-        if expected_revision is not None and operator.index(expected_revision) < 1:
-            raise ValueError(f"revisions start at 1, not {expected_revision}")
+        if expected_revision is not None:
+            integer("expected_revision", expected_revision, 64, 1)
         hook = Cgroup(
             target(cgroup),
-            None if attach_type is None else operator.index(attach_type),
+            None if attach_type is None else integer("attach_type", attach_type, 32),
             mode,
             _replaced(replace),
             place,
@@ -119,7 +122,7 @@ class CgroupHooks(Attachable):
 def target(cgroup: str | os.PathLike[str] | int | HasFileno) -> str | int:
     """A cgroup as engines take it: its path or a descriptor of it."""
     if isinstance(cgroup, str | os.PathLike):
-        return os.fsdecode(cgroup)
+        return text("path of the cgroup", os.fsdecode(cgroup))
     if isinstance(cgroup, int) and not isinstance(cgroup, bool):
         return cgroup
     if hasattr(cgroup, "fileno"):
@@ -130,8 +133,10 @@ def target(cgroup: str | os.PathLike[str] | int | HasFileno) -> str | int:
 
 
 def _replaced(program: Program | int | None) -> ProgramHandle | int | None:
-    if program is None or (isinstance(program, int) and not isinstance(program, bool)):
-        return program
+    if program is None:
+        return None
+    if isinstance(program, int) and not isinstance(program, bool):
+        return integer("replace, the id of a program,", program, 32, 1)
     if isinstance(program, Attachable):
         return program._handle
     raise TypeError(f"replace is a program, or the id of one, not {type(program).__name__}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 
+from pylibbpf.arguments import integer, network_namespace
 from pylibbpf.attach.anchor import anchor
 from pylibbpf.attach.base import Attachable
 from pylibbpf.link import Link
@@ -11,14 +12,12 @@ from pylibbpf.uapi.enums import ProgType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
-    from typing import Literal, TypeAlias
+    from typing import Literal
 
+    from pylibbpf.arguments import NetnsName
     from pylibbpf.attach.anchor import Neighbour
     from pylibbpf.engine.abc import ListHandle, TcHandle, XdpHandle
     from pylibbpf.program import Program
-
-    NetnsName: TypeAlias = str | int | os.PathLike[str] | None
 
 __all__ = ["TcLink", "TcxLink", "XdpLink"]
 
@@ -126,7 +125,7 @@ class DeviceHooks(Attachable):
 
         self._need_type("attach_xdp", ProgType.XDP)
         _need_interface(interface)
-        if mode is not None and mode not in XDP_MODES:
+        if mode is not None and mode not in tuple(XDP_MODES):
             raise ValueError(f"mode is native, generic, offload or None, not {mode!r}")
         if replace is not False and link:
             raise ValueError(
@@ -134,6 +133,7 @@ class DeviceHooks(Attachable):
             )
         if not isinstance(replace, bool | Attachable):
             raise TypeError(f"replace is a program or a bool, not {type(replace).__name__}")
+        netns = network_namespace(netns)
         there = replace if isinstance(replace, bool) else replace._handle
         return self._attach_as(XdpLink, Xdp(interface, netns, mode, link, there))
 
@@ -172,6 +172,7 @@ class DeviceHooks(Attachable):
         _within("priority", priority, 16)
         if replace and (handle is None or priority is None):
             raise ValueError("replace needs handle and priority: they say which filter")
+        netns = network_namespace(netns)
         hook = Tc(interface, netns, _egress(direction), handle, priority, bool(replace))
         return self._attach_as(TcLink, hook)
 
@@ -208,6 +209,7 @@ class DeviceHooks(Attachable):
         self._need_type("attach_tcx", ProgType.SCHED_CLS)
         _need_interface(interface)
         _within("expected_revision", expected_revision, 64)
+        netns = network_namespace(netns)
         hook = Tcx(interface, netns, _egress(direction), anchor(before, after), expected_revision)
         return self._attach_as(TcxLink, hook)
 
@@ -238,6 +240,7 @@ class DeviceHooks(Attachable):
         self._need_type("attach_netkit", ProgType.SCHED_CLS)
         _need_interface(interface)
         _within("expected_revision", expected_revision, 64)
+        netns = network_namespace(netns)
         hook = Netkit(interface, netns, bool(peer), anchor(before, after), expected_revision)
         return self._attach_as(TcxLink, hook)
 
@@ -273,10 +276,13 @@ class DeviceHooks(Attachable):
             ("family", family, NETFILTER_FAMILIES),
             ("hook", hook, NETFILTER_HOOKS),
         ):
-            if value not in table:
+            if value not in tuple(table):
                 raise ValueError(f"{what} is one of {', '.join(table)}, not {value!r}")
+        if not hasattr(priority, "__index__"):
+            raise TypeError(f"priority is an int, not {type(priority).__name__}")
         if not -(1 << 31) < operator.index(priority) < (1 << 31) - 1:
             raise ValueError(f"priority {priority} is out of range")
+        netns = network_namespace(netns)
         return self._attach_to(
             Netfilter(
                 NETFILTER_FAMILIES[family], NETFILTER_HOOKS[hook], priority, bool(defrag), netns
@@ -297,5 +303,5 @@ def _egress(direction: str) -> bool:
 
 
 def _within(what: str, value: int | None, bits: int) -> None:
-    if value is not None and not 0 < operator.index(value) < 1 << bits:
-        raise ValueError(f"{what} is from 1 to {(1 << bits) - 1}, not {value}")
+    if value is not None:
+        integer(what, value, bits, 1)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import operator
-import os
-
+from pylibbpf.arguments import descriptor, integer
 from pylibbpf.attach.base import Attachable
-from pylibbpf.uapi.enums import CgroupIterOrder
+from pylibbpf.attach.cgroups import target as cgroup_target
+from pylibbpf.uapi.enums import AttachType, CgroupIterOrder, ProgType
 from pylibbpf.uapi.sections import ITERATES_CGROUPS, ITERATES_MAP, ITERATES_TASKS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from typing import Protocol
 
     from pylibbpf.iterator import IterLink
@@ -54,7 +54,11 @@ class IteratorHooks(Attachable):
         """
         from pylibbpf.hook.iterators import Iterator
         from pylibbpf.iterator import IterLink
+        from pylibbpf.map import Map
 
+        self._need_type("attach_iter", ProgType.TRACING)
+        if self._handle.expected_attach_type != AttachType.TRACE_ITER:
+            raise TypeError(f"attach_iter() attaches iterators, and {self!r} is none")
         target = self.section.partition("/")[2]
         given = {
             "map": map,
@@ -76,34 +80,34 @@ class IteratorHooks(Attachable):
         if order is not None and cgroup is None and cgroup_id is None:
             raise TypeError("an order is for cgroups: say where it begins (cgroup=)")
         for name, number in (("task", task), ("pid", pid), ("cgroup_id", cgroup_id)):
-            if number is not None and operator.index(number) < 1:
-                raise ValueError(f"{name} is a positive number, not {number}")
+            if number is not None:
+                integer(name, number, 64 if name == "cgroup_id" else 31, 1)
         if isinstance(map, str):
             map = self._owner.maps[map]
+        elif map is not None and not isinstance(map, Map):
+            raise TypeError(f"map is one of obj.maps, or its name, not {type(map).__name__}")
         return self._attach_as(
             IterLink,
             Iterator(
                 None if map is None else map._handle,
                 task,
                 pid,
-                _descriptor(pidfd),
-                _place(cgroup),
+                _pidfd(pidfd),
+                None if cgroup is None else cgroup_target(cgroup),
                 cgroup_id,
                 0 if cgroup is None and cgroup_id is None else _order(order),
             ),
         )
 
 
-def _descriptor(source: int | HasFileno | None) -> int | None:
-    if source is None or isinstance(source, int):
-        return source
-    return source.fileno()
-
-
-def _place(cgroup: str | os.PathLike[str] | int | HasFileno | None) -> str | int | None:
-    if isinstance(cgroup, str | os.PathLike):
-        return os.fsdecode(cgroup)
-    return _descriptor(cgroup)
+def _pidfd(source: int | HasFileno | None) -> int | None:
+    if source is None:
+        return None
+    if isinstance(source, int):
+        return descriptor("pidfd", source)
+    if hasattr(source, "fileno"):
+        return source.fileno()
+    raise TypeError(f"pidfd is a descriptor, or has one, and is not {type(source).__name__}")
 
 
 def _order(order: CgroupIterOrder | str | None) -> int:
@@ -114,4 +118,7 @@ def _order(order: CgroupIterOrder | str | None) -> int:
         if order not in known:
             raise ValueError(f"an order of cgroups is one of {', '.join(known)}, not {order!r}")
         return known[order]
-    return CgroupIterOrder(order)
+    try:
+        return CgroupIterOrder(order)
+    except ValueError:
+        raise ValueError(f"there is no order of cgroups {order!r}: see CgroupIterOrder") from None

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import operator
 
+from pylibbpf.arguments import cookie as checked_cookie
+from pylibbpf.arguments import descriptor, integer
 from pylibbpf.attach.base import Attachable
+from pylibbpf.uapi.enums import ProgType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,21 +60,23 @@ class PerfHooks(Attachable):
         """
         from pylibbpf.hook.perf import PerfDescriptor, PerfEvent
 
+        self._need_type("attach_perf_event", *_types(event))
+        cookie = checked_cookie(cookie)
         place = (period, frequency, cpus, pid)
         if fd is not None:
             flags = inherit or exclude_kernel or exclude_user
             if event is not None or flags or any(each is not None for each in place):
                 raise TypeError("an event's descriptor is given, or what is to be opened, not both")
-            return self._attach_to(PerfDescriptor(operator.index(fd), cookie, bool(enable)))
+            return self._attach_to(PerfDescriptor(descriptor("fd", fd), cookie, bool(enable)))
         if event is None:
             raise TypeError("attach_perf_event() needs an event, or the descriptor of one (fd=)")
         if (period is None) == (frequency is None):
             raise ValueError("say how often it strikes: give one of period and frequency")
         for what, number in (("period", period), ("frequency", frequency)):
-            if number is not None and operator.index(number) <= 0:
-                raise ValueError(f"the {what} is a positive number, not {number}")
-        if pid is not None and operator.index(pid) < 0:
-            raise ValueError(f"a pid is a positive number (0: this thread), not {pid}")
+            if number is not None:
+                integer(what, number, 64, 1)
+        if pid is not None:
+            integer("pid (0: this thread)", pid, 31)
         if inherit and pid is None:
             raise ValueError("inherit is for the threads that a thread makes: give its pid")
         name, (kind, config, config1, config2) = _event(event)
@@ -95,6 +100,17 @@ class PerfHooks(Attachable):
         )
 
 
+def _types(event: object) -> tuple[int, ...]:
+    """The types of programs that an event takes: tracing programs run at events of their own.
+
+    Which events those are is known for numbers and descriptors to the kernel alone
+    (perf_event_set_bpf_prog() in kernel/events/core.c).
+    """
+    if event is None or isinstance(event, tuple | list):
+        return ProgType.PERF_EVENT, ProgType.TRACEPOINT, ProgType.KPROBE
+    return (ProgType.PERF_EVENT,)
+
+
 def _event(event: str | int | Sequence[int]) -> tuple[str, tuple[int, int, int, int]]:
     """An event's name, and its type, config, config1 and config2."""
     from pylibbpf.uapi.perf import PerfHardware, PerfSoftware, PerfType, perf_event
@@ -104,6 +120,8 @@ def _event(event: str | int | Sequence[int]) -> tuple[str, tuple[int, int, int, 
     if isinstance(event, PerfSoftware | PerfHardware):
         kind = PerfType.HARDWARE if isinstance(event, PerfHardware) else PerfType.SOFTWARE
         return event.name.lower().replace("_", "-"), (kind, event, 0, 0)
+    if isinstance(event, bytes):
+        raise TypeError("an event's name is a str, not bytes")
     if isinstance(event, int):
         raise TypeError("an event's number says nothing without its type: give (type, config)")
     numbers = tuple(operator.index(number) for number in event)

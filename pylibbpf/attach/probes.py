@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 import os
 
+from pylibbpf.arguments import cookie as checked_cookie
+from pylibbpf.arguments import integer, integers, text
 from pylibbpf.attach.base import Attachable
 from pylibbpf.uapi.enums import ProgType
 
@@ -46,14 +48,17 @@ class ProbeHooks(Attachable):
 
         self._need_type("attach_kprobe", ProgType.KPROBE)
         _check_mode(mode)
-        _positive("offset", offset)
+        integer("offset", offset, 64)
+        cookie = checked_cookie(cookie)
         if isinstance(function, str):
-            name, _, plus = function.partition("+")
+            name, _, plus = text("function", function).partition("+")
             if plus:
                 raise ValueError(f"give the offset apart: attach_kprobe({name!r}, offset={plus})")
             return self._attach_to(Kprobe(function, None, offset, bool(retprobe), cookie, mode))
+        if isinstance(function, bool) or not hasattr(function, "__index__"):
+            raise TypeError(f"function is a name or an address, not {type(function).__name__}")
         address = operator.index(function)
-        if address <= 0:
+        if not 0 < address < 1 << 64:
             raise ValueError(f"an address in the kernel is a positive number, not {address}")
         if mode == "legacy":
             raise ValueError("mode 'legacy' takes the name of a function, not an address")
@@ -87,9 +92,11 @@ class ProbeHooks(Attachable):
         self._need_type("attach_kprobe_multi", ProgType.KPROBE)
         names, numbers, values = (
             _strings("functions", functions),
-            _numbers(addresses),
-            tuple(cookies),
+            integers("addresses", addresses),
+            integers("cookies", cookies),
         )
+        if pattern is not None:
+            text("pattern", pattern)
         _one_of(pattern=pattern, functions=names, addresses=numbers)
         _as_many("cookies", values, names or numbers, pattern)
         hook = KprobeMulti(pattern, names, numbers, values, bool(retprobe), bool(session))
@@ -108,7 +115,8 @@ class ProbeHooks(Attachable):
         from pylibbpf.hook.probes import Ksyscall
 
         self._need_type("attach_ksyscall", ProgType.KPROBE)
-        return self._attach_to(Ksyscall(name, bool(retprobe), cookie))
+        cookie = checked_cookie(cookie)
+        return self._attach_to(Ksyscall(text("name", name), bool(retprobe), cookie))
 
     def attach_uprobe(
         self,
@@ -143,8 +151,12 @@ class ProbeHooks(Attachable):
 
         self._need_type("attach_uprobe", ProgType.KPROBE)
         _check_mode(mode)
-        _positive("offset", offset)
-        _positive("ref_ctr_offset", ref_ctr_offset)
+        integer("offset", offset, 64)
+        # PERF_UPROBE_REF_CTR_OFFSET_BITS: more the kernel has no room for.
+        integer("ref_ctr_offset", ref_ctr_offset, 32)
+        cookie = checked_cookie(cookie)
+        if function is not None:
+            text("function", function)
         if function is None and not offset:
             raise ValueError("give a function, or an offset in the file, or both")
         path, pid = _binary(binary, pid)
@@ -182,8 +194,11 @@ class ProbeHooks(Attachable):
         from pylibbpf.hook.probes import UprobeMulti
 
         self._need_type("attach_uprobe_multi", ProgType.KPROBE)
-        names, places = _strings("functions", functions), _numbers(offsets)
-        counters, values = _numbers(ref_ctr_offsets), tuple(cookies)
+        names, places = _strings("functions", functions), integers("offsets", offsets)
+        counters = integers("ref_ctr_offsets", ref_ctr_offsets)
+        values = integers("cookies", cookies)
+        if pattern is not None:
+            text("pattern", pattern)
         _one_of(pattern=pattern, functions=names, offsets=places)
         _as_many("cookies", values, names or places, pattern)
         _as_many("ref_ctr_offsets", counters, names or places, pattern)
@@ -226,24 +241,32 @@ class ProbeHooks(Attachable):
         from pylibbpf.hook.probes import Usdt
 
         self._need_type("attach_usdt", ProgType.KPROBE)
+        text("provider", provider)
+        text("name", name)
         path, pid = _binary(binary, pid)
-        return self._attach_to(Usdt(path, provider, name, pid, cookie))
+        return self._attach_to(Usdt(path, provider, name, pid, checked_cookie(cookie)))
 
 
 def _binary(binary: str | os.PathLike[str] | int, pid: int | None) -> tuple[str, int | None]:
     """The path (or name), and the process, that the arguments mean."""
-    if pid is not None and operator.index(pid) < 0:
-        raise ValueError(f"a pid is a positive number (0: this process), not {pid}")
+    if pid is not None:
+        if not hasattr(pid, "__index__"):
+            raise TypeError(f"pid is an int, not {type(pid).__name__}")
+        if operator.index(pid) < 0:
+            raise ValueError(f"a pid is a positive number (0: this process), not {pid}")
+    if isinstance(binary, bool) or not (
+        isinstance(binary, str | int) or hasattr(binary, "__fspath__")
+    ):
+        raise TypeError(
+            "binary is a path, a name or the number of a process, not " + type(binary).__name__
+        )
     if isinstance(binary, int):
         if binary <= 0:
             raise ValueError(f"the number of a process is positive, not {binary}")
         if pid is not None and pid != binary:
             raise ValueError("the binary of one process, to be probed in another: give its path")
         return f"/proc/{binary}/exe", binary
-    path = os.fsdecode(binary)
-    if not path:
-        raise ValueError("the name of the binary is empty")
-    return path, pid
+    return text("name of the binary", os.fsdecode(binary)), pid
 
 
 def _check_mode(mode: str) -> None:
@@ -251,26 +274,17 @@ def _check_mode(mode: str) -> None:
         raise ValueError(f"mode is one of {', '.join(_MODES)}, not {mode!r}")
 
 
-def _positive(what: str, number: int) -> None:
-    if operator.index(number) < 0:
-        raise ValueError(f"{what} is not negative, as {number} is")
-
-
 def _strings(what: str, names: Iterable[str]) -> tuple[str, ...]:
     if isinstance(names, str):
         raise TypeError(f"{what} is a sequence of names, not the str {names!r}")
-    found = tuple(names)
+    try:
+        found = tuple(names)
+    except TypeError:
+        raise TypeError(f"{what} is a sequence of names, not {type(names).__name__}") from None
     for name in found:
         if not isinstance(name, str):
             raise TypeError(f"{what} is a sequence of names, and {name!r} is none")
-    return found
-
-
-def _numbers(numbers: Iterable[int]) -> tuple[int, ...]:
-    found = tuple(operator.index(number) for number in numbers)
-    for number in found:
-        if number < 0:
-            raise ValueError(f"addresses and offsets are not negative, as {number} is")
+        text(f"name in {what}", name)
     return found
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import operator
-
+from pylibbpf.arguments import descriptor, integer, network_namespace
 from pylibbpf.attach.base import Attachable
+from pylibbpf.uapi.enums import ProgType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,11 +30,13 @@ class SocketHooks(Attachable):
         Linux 5.9.
 
         Raises:
-            BpfError: there is no such network namespace, or the program is of another kind.
+            BpfError: there is no such network namespace.
+            TypeError: it is no program of type SK_LOOKUP.
         """
         from pylibbpf.hook.sockets import SkLookup
 
-        return self._attach_to(SkLookup(_netns(netns)))
+        self._need_type("attach_sk_lookup", ProgType.SK_LOOKUP)
+        return self._attach_to(SkLookup(network_namespace(netns)))
 
     def attach_flow_dissector(
         self, netns: str | os.PathLike[str] | int | None = None, *, link: bool = True
@@ -53,10 +55,12 @@ class SocketHooks(Attachable):
         Raises:
             BpfError: there is no such network namespace; E2BIG or EEXIST, it has a flow
                 dissector already, or the machine's first one has.
+            TypeError: it is no program of type FLOW_DISSECTOR.
         """
         from pylibbpf.hook.sockets import FlowDissector
 
-        return self._attach_to(FlowDissector(_netns(netns), link))
+        self._need_type("attach_flow_dissector", ProgType.FLOW_DISSECTOR)
+        return self._attach_to(FlowDissector(network_namespace(netns), link))
 
     def attach_socket(self, socket: sockets.socket | int) -> Link:
         """Attach to one socket, as a filter of what it receives.
@@ -70,9 +74,11 @@ class SocketHooks(Attachable):
 
         Raises:
             BpfError: EPERM, the socket's filter is locked (SO_LOCK_FILTER); ENOTSOCK.
+            TypeError: it is no program of type SOCKET_FILTER.
         """
         from pylibbpf.hook.sockets import SocketFilter
 
+        self._need_type("attach_socket", ProgType.SOCKET_FILTER)
         return self._attach_to(SocketFilter(_socket(socket)))
 
     def attach_reuseport(self, socket: sockets.socket | int) -> Link:
@@ -88,9 +94,11 @@ class SocketHooks(Attachable):
 
         Raises:
             BpfError: the socket has no SO_REUSEPORT, or is of a kind that has no such groups.
+            TypeError: it is no program of type SK_REUSEPORT or SOCKET_FILTER.
         """
         from pylibbpf.hook.sockets import Reuseport
 
+        self._need_type("attach_reuseport", ProgType.SK_REUSEPORT, ProgType.SOCKET_FILTER)
         return self._attach_to(Reuseport(_socket(socket)))
 
     def attach_sockmap(
@@ -109,31 +117,23 @@ class SocketHooks(Attachable):
         Privileges: none, once program and map are loaded.
 
         Raises:
-            BpfError: the map or the program is of another kind; EBUSY, a link is there already.
+            BpfError: the map is of another kind; EBUSY, a link is there already.
+            TypeError: it is no program of type SK_SKB or SK_MSG.
         """
         from pylibbpf.hook.sockets import Sockmap
         from pylibbpf.map import Map
 
+        self._need_type("attach_sockmap", ProgType.SK_SKB, ProgType.SK_MSG)
         if not isinstance(map, Map):
             raise TypeError(f"the map is one of obj.maps, not {type(map).__name__}")
-        kind = None if attach_type is None else operator.index(attach_type)
+        kind = None if attach_type is None else integer("attach_type", attach_type, 32)
         return self._attach_to(Sockmap(map._handle, kind, link))
-
-
-def _netns(netns: str | os.PathLike[str] | int | None) -> str | int | os.PathLike[str] | None:
-    if netns is None or isinstance(netns, str) or hasattr(netns, "__fspath__"):
-        return netns
-    if isinstance(netns, int) and not isinstance(netns, bool):
-        return netns
-    raise TypeError(
-        f"a network namespace is a name, a path or a descriptor, not {type(netns).__name__}"
-    )
 
 
 def _socket(socket: sockets.socket | int) -> int:
     """The descriptor, and no reference: a link does not keep the socket open."""
     if isinstance(socket, int) and not isinstance(socket, bool):
-        return socket
+        return descriptor("socket", socket)
     if hasattr(socket, "fileno"):
         return socket.fileno()
     raise TypeError(f"a socket is one, or its descriptor, not {type(socket).__name__}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import operator
-
+from pylibbpf.arguments import cookie as checked_cookie
+from pylibbpf.arguments import descriptor, text
 from pylibbpf.attach.base import Attachable
 from pylibbpf.uapi.enums import ProgType
 
@@ -31,6 +31,8 @@ class TracingHooks(Attachable):
         fd = _descriptor(program)
         if function is None and fd is None:
             raise ValueError("give a function, or a program, or both")
+        if function is not None:
+            text("function", function)
         self._handle.set_attach_target(function, fd)
 
     def attach_tracepoint(self, category: str, name: str, *, cookie: int | None = None) -> Link:
@@ -45,7 +47,8 @@ class TracingHooks(Attachable):
         from pylibbpf.hook.tracing import Tracepoint
 
         self._need_type("attach_tracepoint", ProgType.TRACEPOINT)
-        return self._attach_to(Tracepoint(category, name, cookie))
+        cookie = checked_cookie(cookie)
+        return self._attach_to(Tracepoint(text("category", category), text("name", name), cookie))
 
     def attach_raw_tracepoint(self, name: str, *, cookie: int | None = None) -> Link:
         """Attach to the tracepoint ``name``, with its raw arguments; tracefs is not needed.
@@ -61,7 +64,7 @@ class TracingHooks(Attachable):
         self._need_type(
             "attach_raw_tracepoint", ProgType.RAW_TRACEPOINT, ProgType.RAW_TRACEPOINT_WRITABLE
         )
-        return self._attach_to(RawTracepoint(name, cookie))
+        return self._attach_to(RawTracepoint(text("name", name), checked_cookie(cookie)))
 
     def attach_trace(self, *, cookie: int | None = None) -> Link:
         """Attach a tp_btf, fentry, fexit, fmod_ret or fsession program to what it was loaded for.
@@ -80,7 +83,7 @@ class TracingHooks(Attachable):
         from pylibbpf.hook.tracing import Trace
 
         self._need_type("attach_trace", ProgType.TRACING)
-        return self._attach_to(Trace(cookie))
+        return self._attach_to(Trace(checked_cookie(cookie)))
 
     def attach_lsm(self) -> Link:
         """Attach an lsm program to the security hook that it was loaded for.
@@ -115,12 +118,16 @@ class TracingHooks(Attachable):
         self._need_type("attach_freplace", ProgType.EXT)
         if (program is None) != (function is None):
             raise ValueError("give the program and its function, or neither")
+        if function is not None:
+            text("function", function)
         return self._attach_to(Freplace(_descriptor(program), function))
 
 
 def _descriptor(program: Program | int | None) -> int | None:
-    if program is None or isinstance(program, int):
-        if program is not None and operator.index(program) < 0:
-            raise ValueError(f"a descriptor is not negative, as {program} is")
-        return program
-    return program.fd
+    if program is None:
+        return None
+    if isinstance(program, Attachable):
+        return program._handle.fd
+    if not isinstance(program, int):
+        raise TypeError(f"program is one, or its descriptor, not {type(program).__name__}")
+    return descriptor("program", program)

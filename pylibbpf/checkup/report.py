@@ -129,4 +129,12 @@ class Report:
         for each in self.abilities:
             if (each.kind, each.name) == (kind, name):
                 return each
-        raise KeyError(f"{kind} {name}")
+        kinds = list(dict.fromkeys(each.kind for each in self.abilities))
+        if kind not in kinds:
+            raise KeyError(f"the report has no {kind!r}, but {', '.join(kinds)}")
+        import difflib
+
+        known = [each.name for each in self.abilities if each.kind == kind]
+        near = ", ".join(difflib.get_close_matches(str(name), known, 3))
+        hint = f"; did you mean {near}?" if near else ""
+        raise KeyError(f"the report has no {kind} {name!r}{hint}")

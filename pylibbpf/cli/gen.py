@@ -49,12 +49,17 @@ def main(args: argparse.Namespace) -> int:
     try:
         text = write_module(data, args.object, name=args.name, source=source, types=dict(args.type))
     except ValueError as error:
-        complain(f"{args.object}: {error}")
+        said = str(error)
+        complain(said if said.startswith(f"{args.object}:") else f"{args.object}: {said}")
         return FAILED if isinstance(error, Error) else MISUSED
     if args.output is None:
         sys.stdout.write(text)
     else:
-        _replace(Path(args.output), text)
+        try:
+            _replace(Path(args.output), text)
+        except OSError as error:
+            complain(f"{args.output}: {error.strerror}")
+            return FAILED
     return DONE
 
 

@@ -31,14 +31,18 @@ def parse_value(text: str, current: Any) -> Any:
         except ValueError:
             names = ", ".join(kind.__members__)
             raise ValueError(f"{text!r} is none of {names}") from None
-    if isinstance(current, int):
-        return int(text, 0)
-    if isinstance(current, float):
-        return float(text)
+    if isinstance(current, int | float):
+        try:
+            return int(text, 0) if isinstance(current, int) else float(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is no number") from None
     if isinstance(current, str):
         return text
     if isinstance(current, bytes):
-        return bytes.fromhex(text)
+        try:
+            return bytes.fromhex(text)
+        except ValueError:
+            raise ValueError(f"bytes are given in hex, not as {text!r}") from None
     try:
         return json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:

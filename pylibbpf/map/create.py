@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from pylibbpf.arguments import integer
 from pylibbpf.btf.codec import codec
 from pylibbpf.btf.parse import Btf
 from pylibbpf.btf.types import Array, Int, Member, Struct
@@ -92,6 +93,12 @@ def create_map(
         if kind not in _VALUELESS and kind not in _REFERENCES:
             raise TypeError(f"what are the values of a map of type {_name(kind)}? Give value=")
         value = 4 if kind in _REFERENCES else 0
+    integer("max_entries", max_entries, 32)
+    integer("flags", flags, 32)
+    integer("map_extra", map_extra, 64)
+    integer("ifindex", ifindex, 31)
+    if numa_node is not None:
+        integer("numa_node", numa_node, 31)
     types = _Types()
     key_id, value_id = types.add(key, "key"), types.add(value, "value")
     btf = Btf.from_types(types.types)

@@ -203,7 +203,7 @@ def test_limits_that_do_not_fit(obj, limits, said):
 
 
 def test_numbers_of_tasks_are_positive(obj):
-    with pytest.raises(ValueError, match="positive"):
+    with pytest.raises(ValueError, match="is from 1 to"):
         obj.programs["tasks"].attach_iter(task=0)
     with pytest.raises(pylibbpf.BpfError, match="no process"):
         obj.programs["tasks"].attach_iter(pid=1 << 40)

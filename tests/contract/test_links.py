@@ -166,7 +166,7 @@ def test_update_of_what_cannot_be_updated(links):
 
 def test_update_with_a_program_of_another_kind(links, cgroup):
     link = links.programs["egress"].attach_cgroup(cgroup)
-    with pytest.raises(pylibbpf.BpfError, match="program's type or attach type"):
+    with pytest.raises(pylibbpf.BpfError, match="not of the type and attach type"):
         link.update(links.programs["raw"])
 
 

@@ -474,7 +474,7 @@ def test_uprobes_that_go_nowhere(only, binary, arguments, text):
     ("method", "arguments", "error", "text"),
     [
         ("attach_kprobe", {"function": "f+4"}, ValueError, "offset=4"),
-        ("attach_kprobe", {"function": "f", "offset": -1}, ValueError, "not negative"),
+        ("attach_kprobe", {"function": "f", "offset": -1}, ValueError, "offset is from 0"),
         ("attach_kprobe", {"function": 0}, ValueError, "positive"),
         ("attach_kprobe", {"function": "f", "mode": "fast"}, ValueError, "default, legacy"),
         ("attach_kprobe", {"function": 1 << 40, "mode": "legacy"}, ValueError, "name of a func"),

@@ -589,9 +589,10 @@ def test_programs_of_another_kind(load):
             (obj.programs["on_demand"].attach_cgroup, ("/",)),
         ]
         for method, arguments in refused:
-            with pytest.raises(pylibbpf.BpfError, match="does not attach to") as caught:
+            with pytest.raises(
+                TypeError, match=rf"{method.__name__}\(\) attaches programs of type"
+            ):
                 method(*arguments)
-            assert caught.value.errno == errno.EINVAL
         with pytest.raises(pylibbpf.BpfError, match="REUSEPORT_SOCKARRAY, and holds"):
             obj.programs["send"].attach_sockmap(obj.maps["group"])
         with pytest.raises(TypeError, match=r"obj\.maps"):

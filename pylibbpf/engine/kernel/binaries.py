@@ -165,8 +165,10 @@ def why_no_function(path: str, names: tuple[str, ...], pattern: str | None = Non
         with Binary(path) as binary:
             known = {each.name: each.indirect for each in binary.functions()}
             stripped = binary.stripped
-    except (ElfError, OSError) as error:
+    except ElfError as error:
         return str(error)
+    except OSError as error:
+        return f"{path}: {error.strerror}"
     hint = (
         "; the file is stripped: only functions that it exports have names, others are to be"
         " given by their offset"
@@ -212,8 +214,10 @@ def why_no_usdt(path: str, provider: str, name: str) -> str | None:
     try:
         with Binary(path) as binary:
             known = binary.usdt()
-    except (ElfError, OSError) as error:
+    except ElfError as error:
         return str(error)
+    except OSError as error:
+        return f"{path}: {error.strerror}"
     if not known:
         return f"{path} has no USDT probes at all (section .note.stapsdt)"
     if (provider, name) in known:

@@ -89,7 +89,7 @@ def _open() -> tuple[Any, Any]:
         tried.append(os.fsdecode(ffi.string(lib.plb_library_error())))
     named = os.environ.get(ENVIRONMENT)
     mend = (
-        f"{ENVIRONMENT} names a file that is none: correct it, or unset it for the system's"
+        f"{ENVIRONMENT} names a file that is no libbpf: correct it, or unset it for the system's"
         if named
         else f"install it (Debian: apt-get install libbpf1), or name the file in {ENVIRONMENT}"
     )

@@ -79,7 +79,7 @@ class KernelMap(Part, MapEntries):  # type: ignore[misc]  # both have what C nee
 
     @type.setter
     def type(self, value: int) -> None:
-        self._set("bpf_map__set_type", int(value), "type")
+        self._set("bpf_map__set_type", value, "type")
 
     @property
     def key_size(self) -> int:
@@ -118,7 +118,7 @@ class KernelMap(Part, MapEntries):  # type: ignore[misc]  # both have what C nee
 
     @flags.setter
     def flags(self, value: int) -> None:
-        self._set("bpf_map__set_map_flags", int(value), "map_flags")
+        self._set("bpf_map__set_map_flags", value, "map_flags")
 
     @property
     def autocreate(self) -> bool:

@@ -39,7 +39,8 @@ class _Told:
         self._name = name
 
     def __get__(self, instance: OpenMap, owner: type | None = None) -> Any:
-        return getattr(instance.told, self._name, self._default)
+        told = getattr(instance, "told", None)  # not there yet, if it is no map
+        return getattr(told, self._name, self._default)
 
     def __set__(self, instance: OpenMap, value: object) -> NoReturn:
         raise BpfError(

@@ -86,9 +86,12 @@ def c_string(text: str, what: str) -> Any:
     """``text`` as a C string, which ends at its first NUL and so may hold none.
 
     Raises:
+        TypeError: it is no str.
         ValueError: there is a NUL in it.
     """
     ffi, _ = load()
+    if not isinstance(text, str):
+        raise TypeError(f"the {what} is a str, not {type(text).__name__}")
     if "\0" in text:
         raise ValueError(f"there is a NUL in the {what} {text!r}")
     return ffi.new("char[]", os.fsencode(text))

@@ -36,7 +36,10 @@ class Part:
 
     def _set(self, function: str, value: Any, what: str) -> None:
         with self._owner, Capture() as capture:
-            rc = getattr(self._lib, function)(self.pointer, value)
+            try:
+                rc = getattr(self._lib, function)(self.pointer, value)
+            except (TypeError, OverflowError) as error:  # cffi's, which does not say of what
+                raise type(error)(f"{what} of {self.name!r}: {value!r} cannot be one") from None
         if rc < 0 and self._owner.load_tried:
             raise BpfError(-rc, f"set {what} of", self.name, "that can be set until load only")
         check(rc, f"set {what} of", self.name, capture)

@@ -44,7 +44,7 @@ class KernelProgram(Part):
 
     @type.setter
     def type(self, value: int) -> None:
-        self._set("bpf_program__set_type", int(value), "type")
+        self._set("bpf_program__set_type", value, "type")
         self.adopted = None  # like libbpf, which forgets the SEC() name's meaning then
 
     @property
@@ -53,7 +53,7 @@ class KernelProgram(Part):
 
     @expected_attach_type.setter
     def expected_attach_type(self, value: int) -> None:
-        self._set("bpf_program__set_expected_attach_type", int(value), "expected attach type")
+        self._set("bpf_program__set_expected_attach_type", value, "expected attach type")
 
     @property
     def autoload(self) -> bool:
@@ -78,7 +78,7 @@ class KernelProgram(Part):
 
     @flags.setter
     def flags(self, value: int) -> None:
-        self._set("bpf_program__set_flags", int(value), "flags")
+        self._set("bpf_program__set_flags", value, "flags")
 
     @property
     def fd(self) -> int:

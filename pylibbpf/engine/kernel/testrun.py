@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 
 from pylibbpf.engine.kernel.check import check
@@ -112,6 +113,8 @@ def _refusals(
         yield "it needs a packet: data="
     elif packets and data is not None and len(data) < _ETH_HLEN:
         yield f"the data has {len(data)} bytes, and a packet at least {_ETH_HLEN} (Ethernet)"
+    elif packets and kind != ProgType.XDP and data is not None and len(data) > mmap.PAGESIZE:
+        yield f"the data has {len(data)} bytes, and a packet must fit into a page ({mmap.PAGESIZE})"
     if not packets and data is not None:
         yield "programs of this type take no packet (data)"
     if not packets and kind != ProgType.SK_LOOKUP and repeat:

@@ -43,7 +43,7 @@ def test_no_such_file(extension, objects, tmp_path):
     said = _open(objects / "minimal.bpf.o", tmp_path / "nothing.so")
     assert said.startswith("pylibbpf.errors.NotSupportedError: libbpf 1.0 or later was not found")
     assert "nothing.so" in said
-    assert "PYLIBBPF_LIBBPF names a file that is none" in said
+    assert "PYLIBBPF_LIBBPF names a file that is no libbpf" in said
 
 
 def test_another_library(extension, objects):

@@ -37,7 +37,7 @@ _MODES = {"exclusive": 0, "override": BPF_F_ALLOW_OVERRIDE, "multi": BPF_F_ALLOW
 
 @attaches(Cgroup)
 def cgroup(program: KernelProgram, hook: Cgroup) -> LinkHandle:
-    kind = attach_type(program, CGROUP, hook.attach_type, "cgroups")
+    kind = attach_type(program, CGROUP, hook.attach_type)
     flags, fd, id = relative(hook.anchor)
     if hook.preorder:
         flags |= BPF_F_PREORDER

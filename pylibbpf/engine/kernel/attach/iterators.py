@@ -69,6 +69,7 @@ def _attach(program: KernelProgram, where: dict[str, Any] | None, hook: Iterator
             fields,
             section=program.section,
             cgroup=hook.cgroup if hook.cgroup_id is None else f"id {hook.cgroup_id}",
+            pidfd=hook.pidfd,
             iterated=None if hook.map is None else type_name(hook.map.type, MapType),
         )
     except BpfPermissionError as error:

@@ -7,7 +7,7 @@ import os
 import stat
 
 from pylibbpf.engine.kernel.attach import attaches
-from pylibbpf.engine.kernel.attach.types import attach_type, need_type
+from pylibbpf.engine.kernel.attach.types import attach_type
 from pylibbpf.engine.kernel.capture import Capture
 from pylibbpf.engine.kernel.check import check
 from pylibbpf.engine.kernel.legacy import LegacyAttachment, Place, places
@@ -19,7 +19,7 @@ from pylibbpf.engine.kernel.openmap import OpenMap
 from pylibbpf.engine.kernel.query import called, query
 from pylibbpf.errors import BpfError, ClosedError, NotSupportedError
 from pylibbpf.hook.sockets import FlowDissector, Reuseport, SkLookup, SocketFilter, Sockmap
-from pylibbpf.uapi.enums import AttachType, MapType, ProgType, named
+from pylibbpf.uapi.enums import AttachType, MapType, named
 from pylibbpf.uapi.targets import SOCKMAP
 
 TYPE_CHECKING = False
@@ -39,14 +39,12 @@ _SO_ATTACH_REUSEPORT_EBPF, _SO_DETACH_REUSEPORT_BPF = 52, 68
 
 @attaches(SkLookup)
 def sk_lookup(program: KernelProgram, hook: SkLookup) -> LinkHandle:
-    need_type(program, (ProgType.SK_LOOKUP,), "the search for sockets")
     with _NetnsFd(hook.netns) as fd:
         return program.link_to(fd, AttachType.SK_LOOKUP, netns=fd)
 
 
 @attaches(FlowDissector)
 def flow_dissector(program: KernelProgram, hook: FlowDissector) -> LinkHandle:
-    need_type(program, (ProgType.FLOW_DISSECTOR,), "where packets are taken apart")
     if hook.link:
         with _NetnsFd(hook.netns) as fd:
             return program.link_to(fd, AttachType.FLOW_DISSECTOR, netns=fd)
@@ -134,7 +132,7 @@ class FlowDissectorPlace(Place):
 
 @attaches(Sockmap)
 def sockmap(program: KernelProgram, hook: Sockmap) -> LinkHandle:
-    kind = attach_type(program, SOCKMAP, hook.attach_type, "maps of sockets")
+    kind = attach_type(program, SOCKMAP, hook.attach_type)
     if hook.map.type not in (MapType.SOCKMAP, MapType.SOCKHASH):
         raise BpfError(
             errno.EINVAL,
@@ -200,13 +198,11 @@ class SockmapPlace(Place):
 
 @attaches(SocketFilter)
 def socket_filter(program: KernelProgram, hook: SocketFilter) -> LinkHandle:
-    need_type(program, (ProgType.SOCKET_FILTER,), "single sockets")
     return SocketAttachment.make(program, hook.socket, _SO_ATTACH_BPF, _SO_DETACH_BPF)
 
 
 @attaches(Reuseport)
 def reuseport(program: KernelProgram, hook: Reuseport) -> LinkHandle:
-    need_type(program, (ProgType.SK_REUSEPORT, ProgType.SOCKET_FILTER), "sockets that share a port")
     return SocketAttachment.make(
         program, hook.socket, _SO_ATTACH_REUSEPORT_EBPF, _SO_DETACH_REUSEPORT_BPF
     )

@@ -10,29 +10,19 @@ from pylibbpf.uapi.targets import ANY_OF_ITS_KIND
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Mapping
 
     from pylibbpf.engine.kernel.programs import KernelProgram
 
-__all__ = ["attach_type", "need_type"]
-
-
-def need_type(program: KernelProgram, kinds: Container[int], where: str) -> None:
-    """Raise unless the program is of one of the types that attach there."""
-    kind = program.type
-    if kind not in kinds:
-        said = f"is a program of type {_name(named(ProgType, kind))}, and does not attach to"
-        raise _refused(program, f"{said} {where}")
+__all__ = ["attach_type"]
 
 
 def attach_type(
     program: KernelProgram,
     kinds: Mapping[int, tuple[AttachType, ...]],
     wanted: int | None,
-    where: str,
 ) -> int:
     """The attach type of a program there: the one wanted, that of its SEC(), or the only one."""
-    need_type(program, kinds, where)
     kind, declared = program.type, program.expected_attach_type
     possible = kinds[kind]
     if kind == ProgType.LSM and declared != AttachType.LSM_CGROUP:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["errno_hint"]
 
+# Those whose bpf_link_ops have an update_prog (kernel/bpf/syscall.c, link_update()).
+_UPDATED_LINKS = ("cgroup", "netns", "xdp", "tcx", "netkit")
+
 
 def errno_hint(operation: str, errno: int, **facts: Any) -> str | None:
     """Say in plain words what the errno means here, or None where nothing better is known.
@@ -154,6 +157,11 @@ _TABLE: tuple[Hint, ...] = (
             "the data is too short (a network program needs at least an Ethernet header, 14 bytes),"
             " too long for one page, or the context has the wrong size for this program type",
         ),
+        on(
+            _e.E2BIG,
+            "the context is longer than this kernel's, and not zero behind that, or longer than a"
+            " page",
+        ),
         on(_e.ENODEV, "there is no network interface of the number in ingress_ifindex"),
         on(_e.ENXIO, "there is no such CPU, or it is offline"),
         on(_e.ENOSPC, "the output does not fit into the buffer for it"),
@@ -189,9 +197,10 @@ _TABLE: tuple[Hint, ...] = (
         "update link",
         on(
             _e.EINVAL,
-            "links of type {link_type} cannot be updated, or the program's type or attach type"
-            " is not that of the one in place",
+            "the new program is not of the type and attach type of the one in place",
+            lambda facts: facts.get("link_type") in _UPDATED_LINKS,
         ),
+        on(_e.EINVAL, "links of type {link_type} cannot be updated"),
         on(_e.EOPNOTSUPP, "links of type {link_type} cannot be updated"),
         on(_e.ENOLINK, "it is detached: the cgroup, interface, namespace or other end is gone"),
         on(_e.ENOENT, "it is detached: the cgroup, interface, namespace or other end is gone"),

@@ -72,6 +72,10 @@ def _ITER_CGROUP(facts: Facts) -> bool:  # noqa: N802  # a condition, as those a
     return hooked("iter")(facts) and CGROUP(facts)
 
 
+def _ITER_PIDFD(facts: Facts) -> bool:  # noqa: N802
+    return hooked("iter")(facts) and facts.get("pidfd") is not None
+
+
 def _ITER_ALL(facts: Facts) -> bool:  # noqa: N802
     return hooked("iter")(facts) and facts.get("target") == "cgroup"
 
@@ -105,6 +109,7 @@ ATTACHING: tuple[Hint, ...] = (
             "maps of type {iterated} are not what iter/{target} goes through",
             knows("iterated"),
         ),
+        on(_e.EBADF, "descriptor {pidfd} is no pidfd", _ITER_PIDFD),
         on(_e.EBADF, "iter/{target} goes through a map: attach_iter(map=...)", hooked("iter")),
         on(
             _e.ENOENT,

@@ -74,8 +74,8 @@ MAPS: tuple[Hint, ...] = (
         ),
         on(
             _e.EINVAL,
-            "max_entries is 0: its own tool sets it before load, so must you "
-            "(obj.maps[name].max_entries = n)",
+            "max_entries is 0: say how many (for a map of an object, whose own tool does so before"
+            " load: obj.maps[name].max_entries = n)",
             lambda facts: facts.get("max_entries") == 0,
         ),
         on(
@@ -294,6 +294,10 @@ MAPS: tuple[Hint, ...] = (
             "an arena lies at one address in all processes, and in this one something else is"
             " there: give it another (map_extra)",
         ),
+    ),
+    *rows(
+        "map info",
+        on(_e.EINVAL, "the descriptor is of no map"),
     ),
     *rows(
         "map freeze",
