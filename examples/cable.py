@@ -26,7 +26,11 @@ def cable() -> Iterator[tuple[str, str]]:
     near, far = (f"pylibbpf-demo-{os.getpid()}-{end}" for end in ("near", "far"))
     try:
         for name in (near, far):
-            netns.create(name)
+            try:
+                netns.create(name)
+            except PermissionError as error:
+                why = f"the demo makes network namespaces, which only root may ({error.strerror})"
+                raise PermissionError(error.errno, why) from None
         with NetNS(near) as end:
             end.link(
                 "add",

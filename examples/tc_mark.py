@@ -47,7 +47,7 @@ def main() -> int:
     except BrokenPipeError:
         # Whoever read our output has left. What is still buffered would fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except pylibbpf.BpfPermissionError as error:
+    except PermissionError as error:  # the library's, or that of making the demo's namespaces
         print(f"tc_mark: {error}", file=sys.stderr)
         return 2
     except pylibbpf.Error as error:

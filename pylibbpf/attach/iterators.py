@@ -81,7 +81,7 @@ class IteratorHooks(Attachable):
             raise TypeError("an order is for cgroups: say where it begins (cgroup=)")
         for name, number in (("task", task), ("pid", pid), ("cgroup_id", cgroup_id)):
             if number is not None:
-                integer(name, number, 64 if name == "cgroup_id" else 31, 1)
+                integer(name, number, 64, 1)  # whether there is such a task the engine says
         if isinstance(map, str):
             map = self._owner.maps[map]
         elif map is not None and not isinstance(map, Map):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -75,3 +76,18 @@ def test_it_says_what_is_wrong(bpf):
     child = start()
     assert "name an interface, or say --demo" in child.communicate(timeout=60)[1]
     assert child.returncode == 2
+
+
+def test_without_privilege_it_says_so():
+    # root without any capability is nobody, who may all the same read root's Python.
+    powerless = ["setpriv", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*powerless, sys.executable, SCRIPT, "--demo"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "which only root may" in done.stderr
+    assert "Traceback" not in done.stderr

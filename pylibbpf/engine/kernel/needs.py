@@ -148,6 +148,8 @@ def needs(case: Case) -> tuple[str, ...]:
             found.append("PERFMON")
     elif "detach" in case.words and case.program in NETLINK:
         found.append("NET_ADMIN")
+    elif {"query", "cgroup"} <= case.words:
+        found.append("NET_ADMIN")  # bpf_prog_query() in kernel/bpf/syscall.c
     elif {"enter", "namespace"} <= case.words:
         found.append("SYS_ADMIN")  # setns(2)
     elif "id" in case.words or case.words & {"list", "enumerate", "stats"}:

@@ -212,6 +212,13 @@ def test_attaching_to_an_interface_needs_net_admin_itself(machine: Machine) -> N
     assert machine.why("load", program_type="xdp").cause is None
 
 
+def test_asking_what_is_attached_to_a_cgroup_needs_net_admin(machine: Machine) -> None:
+    machine.status(effective=bits("BPF", "PERFMON"))
+    cause = machine.why("query cgroup").cause
+    assert cause is not None
+    assert cause.startswith("the process lacks CAP_NET_ADMIN")
+
+
 def test_looking_up_by_id_needs_sys_admin(machine: Machine) -> None:
     machine.status(effective=bits("BPF", "PERFMON", "NET_ADMIN"))
     cause = machine.why("open map by id").cause
