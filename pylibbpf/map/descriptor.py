@@ -18,7 +18,7 @@ def descriptor(value: Any, what: str) -> int:
         TypeError: it is neither; ``what`` says what it should have been.
     """
     if type(value) is int:
-        if value < 0:
+        if not 0 <= value < 1 << 31:
             raise ValueError(f"{value} is no descriptor of {what}")
         return value
     fileno = getattr(value, "fileno", None)

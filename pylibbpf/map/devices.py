@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from collections import namedtuple
 
+from pylibbpf.arguments import integer
+from pylibbpf.errors import BpfError
 from pylibbpf.map.descriptor import program_fd
 from pylibbpf.map.entries import Entries, HashMap, SlotArray
 
@@ -77,14 +79,12 @@ class _Devices(_Targets):
 
     def _number(self, value: Any) -> int:
         if isinstance(value, str):
-            import socket
-
-            return socket.if_nametoindex(value)
+            return _index(value)
         if not isinstance(value, int) or isinstance(value, bool):
             raise TypeError(
                 f"a device of map {self.name!r} is a name or an index, not {type(value).__name__}"
             )
-        return value
+        return integer("the index of a device", value, 31, 1)  # 0 would empty the place
 
 
 class _Slots(_Targets, SlotArray):
@@ -108,8 +108,8 @@ class DevMap(_Devices, _Slots):
     gives a :class:`Device`. A device that is removed leaves the map.
 
     Raises, when it is set:
-        OSError: there is no interface of that name.
-        BpfError: EINVAL, none of that index, in this network namespace.
+        BpfError: ENODEV, there is no interface of that name in this network namespace; EINVAL,
+            none of that index.
     """
 
 
@@ -131,4 +131,17 @@ class CpuMap(_Slots):
             raise TypeError(f"a queue's size is an int, not {type(value).__name__}")
         if value < 1:
             raise ValueError("a queue has room for at least one packet")
-        return value
+        return integer("the size of a queue", value, 32)
+
+
+def _index(name: str) -> int:
+    """The index of an interface of this network namespace."""
+    import errno
+    import socket
+
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:  # Python's has no errno
+        there = ", ".join(each for _, each in socket.if_nameindex())
+        why = f"this network namespace has no interface {name!r}: it has {there}"
+        raise BpfError(errno.ENODEV, "find interface", name, why) from None

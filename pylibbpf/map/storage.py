@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 
+from pylibbpf.arguments import integer
 from pylibbpf.handle import Of
 from pylibbpf.map.base import Map, TypedMap
 from pylibbpf.map.descriptor import Opened, descriptor
@@ -136,7 +137,7 @@ class _Process:
         self._pid = pid
 
     def __enter__(self) -> int:
-        self._fd = os.pidfd_open(self._pid)
+        self._fd = os.pidfd_open(integer("a pid", self._pid, 31, 1))
         return self._fd
 
     def __exit__(self, *exception: object) -> None:

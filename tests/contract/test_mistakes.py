@@ -204,3 +204,22 @@ def test_reuse_of_what_is_no_map(open_test_object):
         table.reuse(other.fileno())
     with pytest.raises(ValueError, match="cannot be one"):
         table.reuse(HUGE)
+
+
+def test_devices_and_processes_that_cannot_be(engine, load_test_object):
+    with pylibbpf.create_map("devmap", value=8, max_entries=2, engine=engine) as devices:
+        with pytest.raises(pylibbpf.BpfError, match=r"no interface 'nope': it has .*lo") as caught:
+            devices[0] = "nope"
+        assert caught.value.errno == errno.ENODEV
+        for wrong in (-1, 0, HUGE):
+            with pytest.raises(ValueError, match="index of a device is from 1"):
+                devices[0] = wrong
+    tasks = load_test_object("storage").map("tasks")
+    for wrong in (-1, 0, HUGE):
+        with pytest.raises(ValueError, match="a pid is from 1"):
+            tasks[wrong]
+    with (
+        pylibbpf.create_map("prog_array", max_entries=1, engine=engine) as programs,
+        pytest.raises(ValueError, match="is no descriptor"),
+    ):
+        programs[0] = HUGE
