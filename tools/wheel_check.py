@@ -38,6 +38,11 @@ def main() -> int:
             f"{wheel.name} is {problem}"
             for problem, found in {
                 "without the extension": not any("/_libbpf." in n and ".so" in n for n in names),
+                "without what guests boot from": not {
+                    f"pylibbpf/guest/{name}"
+                    for name in ("kernels.toml", "init.sh", "run.sh", "modprobe.sh")
+                }
+                <= set(names),
                 "without py.typed": "pylibbpf/py.typed" not in names,
                 "without the command": not any(n.endswith("/entry_points.txt") for n in names),
                 "with more than the package": any(

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
-    from pylibbpf.cli import detach, doctor, gen, inspect, run
+    from pylibbpf.cli import detach, doctor, gen, inspect, run, vm
 
     if sys.stdout is None:  # closed by the caller (>&-)
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for the rest of the process
@@ -58,6 +58,7 @@ def _main(argv: Sequence[str] | None) -> int:
         ("gen", gen),
         ("doctor", doctor),
         ("detach", detach),
+        ("vm", vm),
     ):
         summary = (module.__doc__ or "").splitlines()[0]
         verb = verbs.add_parser(name, help=summary, description=summary, allow_abbrev=False)

@@ -1,0 +1,67 @@
+"""Runs one command in a guest, with or without KVM.
+
+Nothing of a run lies on disk: the initramfs is an unnamed file in memory, the ports are socket
+pairs, and QEMU dies with the process that started it. So whatever happens to that process, nothing
+is left behind.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pylibbpf.guest import cache, image, qemu
+from pylibbpf.guest.kernels import Say
+from pylibbpf.guest.outcome import BootFailed, GuestError, Outcome
+from pylibbpf.guest.session import Job, Output, Session, panic_in
+
+
+def run(job: Job, output: Output, say: Say) -> Outcome:
+    """Boot a guest, run the job in it, and say how it ended.
+
+    ``output`` is called with what the command writes (standard output and error, as one), as it
+    comes; ``say`` with a line for people, when a guest is started a second time. QEMU dies with
+    the *thread* that calls this. Whatever is raised meanwhile (Ctrl-C too) ends the guest.
+
+    Needs no privilege. The guest reads the host's files with the rights of this process.
+
+    Raises:
+        GuestError: the guest could not be started.
+    """
+    check(job)
+    folder = cache.place()
+    program = qemu.find()
+    base = image.base(job.kernel, folder, say)
+    if qemu.kvm(program, folder).kvm:
+        outcome = Session(job, base, program, qemu.KVM, output).run()
+        if not isinstance(outcome, BootFailed):
+            return outcome
+        # Whether KVM or the kernel is to blame shows without KVM.
+        say(f"with KVM, {outcome.message}: starting again without KVM")
+        without = _emulated(job, base, program, output, say)
+        if not isinstance(without, BootFailed):
+            qemu.remember(outcome.reason, program, folder)
+        return without
+    return _emulated(job, base, program, output, say)
+
+
+def _emulated(job: Job, base: bytes, program: str, output: Output, say: Say) -> Outcome:
+    outcome = Session(job, base, program, qemu.TCG, output).run()
+    # Emulated kernels were seen to panic at random early in boot. The command has not run yet, and
+    # a kernel that truly cannot boot does the same again.
+    if isinstance(outcome, BootFailed) and panic_in(outcome.console):
+        say(f"{outcome.message}: booting once more")
+        outcome = Session(job, base, program, qemu.TCG, output).run()
+    return outcome
+
+
+def check(job: Job) -> None:
+    """Raises: GuestError, for a job that no guest can be given."""
+    if not job.command:
+        raise GuestError("no command to run")
+    for share in job.shares:
+        if not os.path.isdir(share):
+            raise GuestError(f"cannot share {share}: it is no folder")
+        if os.path.realpath(share) == "/":
+            raise GuestError("cannot share /: the guest could write to all of this host")
+    if not 64 <= job.memory <= 1 << 20:
+        raise GuestError(f"a guest cannot have {job.memory} MB of memory: give 64 to 1048576")
