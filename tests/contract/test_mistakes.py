@@ -223,3 +223,26 @@ def test_devices_and_processes_that_cannot_be(engine, load_test_object):
         pytest.raises(ValueError, match="is no descriptor"),
     ):
         programs[0] = HUGE
+
+
+@pytest.mark.parametrize(
+    ("name", "program", "method"),
+    [
+        ("devices", "xdp_pass", r"attach_xdp\("),
+        ("devices", "tc_first", r"attach_tc\("),
+        ("sockets", "lookup", r"attach_sk_lookup\("),
+        ("perf_event", "strike", r"attach_perf_event\("),
+        ("probes", "uprobe", r"attach_uprobe\("),
+        ("probes", "usdt", r"attach_usdt\("),
+        ("traces", "tracepoint", r"attach_tracepoint\("),
+        ("traces", "raw_tp", r"attach_raw_tracepoint\("),
+    ],
+)
+def test_what_does_not_say_where_to_attach(open_test_object, name, program, method):
+    obj = open_test_object(name)
+    for each in obj.programs.values():
+        each.autoload = each.name == program
+    obj.load()
+    with pytest.raises(pylibbpf.BpfError, match=f"that is said by {method}") as caught:
+        obj.programs[program].attach()
+    assert caught.value.errno == errno.EOPNOTSUPP

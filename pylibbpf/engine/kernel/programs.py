@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from pylibbpf.engine.kernel.links import KernelLink, KernelLinks
@@ -145,7 +146,17 @@ class KernelProgram(Part):
         """Why it could not be attached to what its SEC() says."""
         from pylibbpf.engine.kernel.attach import explain
         from pylibbpf.engine.kernel.sections import hook_of
+        from pylibbpf.uapi.sections import attaches_itself
 
+        if number == errno.EOPNOTSUPP and not attaches_itself(self.section):
+            from pylibbpf.engine.kernel.hints import attach_method
+            from pylibbpf.engine.kernel.needs import type_name
+            from pylibbpf.uapi.enums import ProgType
+
+            method = attach_method(self.section, type_name(self.type, ProgType))
+            if method is not None:
+                said = "does not say where to attach: that is said by"
+                return f'SEC("{self.section}") {said} {method}'
         hook = hook_of(self.section)
         return explain(hook, number) if hook is not None else None
 

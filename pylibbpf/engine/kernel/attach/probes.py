@@ -10,6 +10,7 @@ from pylibbpf.engine.kernel.library import version
 from pylibbpf.engine.kernel.opts import c_string, opts
 from pylibbpf.errors import BpfError, NotSupportedError
 from pylibbpf.hook.probes import Kprobe, KprobeMulti, Ksyscall, Uprobe, UprobeMulti, Usdt
+from pylibbpf.uapi.enums import AttachType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -184,6 +185,10 @@ def why_no_ksyscall(hook: Ksyscall, number: int) -> str | None:
 # ---- programs of users
 
 
+# With these the kernel does not let a program run on a perf event.
+_FOR_MANY = (AttachType.TRACE_UPROBE_MULTI, AttachType.TRACE_UPROBE_SESSION)
+
+
 @attaches(Uprobe)
 def uprobe(program: KernelProgram, hook: Uprobe) -> LinkHandle:
     from pylibbpf.engine.kernel.binaries import check_offsets, find
@@ -191,6 +196,12 @@ def uprobe(program: KernelProgram, hook: Uprobe) -> LinkHandle:
     path = find(hook.binary, hook.pid, program.name)
     if hook.function is None:
         check_offsets(path, (hook.offset,), program.name)
+
+    def why(number: int) -> str | None:
+        if number == errno.EINVAL and program.expected_attach_type in _FOR_MANY:
+            return f'SEC("{program.section}") was loaded for links to many functions'
+        return _why_no_uprobe(path, hook, number)
+
     fields, _keep = opts(
         "bpf_uprobe_opts",
         ref_ctr_offset=hook.ref_ctr_offset,
@@ -207,7 +218,7 @@ def uprobe(program: KernelProgram, hook: Uprobe) -> LinkHandle:
         fields,
         section=f"uprobe/{path}:{hook.function or hex(hook.offset)}",
         capabilities=_UPROBE_NEEDS,
-        why=partial(_why_no_uprobe, path, hook),
+        why=why,
     )
 
 

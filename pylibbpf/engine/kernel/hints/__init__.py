@@ -69,7 +69,38 @@ _METHODS = {
     "sk_reuseport": "attach_reuseport(socket)",
     "sk_skb": "attach_sockmap(map)",
     "sk_msg": "attach_sockmap(map)",
+    "xdp": "attach_xdp(interface)",
+    "sched_cls": "attach_tc(interface, direction) or attach_tcx()",
+    "netfilter": "attach_netfilter(family, hook, priority)",
+    "perf_event": "attach_perf_event(event)",
+    "tracepoint": "attach_tracepoint(category, name)",
+    "raw_tracepoint": "attach_raw_tracepoint(name)",
+    "raw_tracepoint_writable": "attach_raw_tracepoint(name)",
 }
+# Programs of one type, which go by their section.
+_PROBES = {
+    "kprobe": "attach_kprobe(function)",
+    "kretprobe": "attach_kprobe(function, retprobe=True)",
+    "kprobe.multi": "attach_kprobe_multi(pattern)",
+    "kretprobe.multi": "attach_kprobe_multi(pattern, retprobe=True)",
+    "kprobe.session": "attach_kprobe_multi(pattern, session=True)",
+    "ksyscall": "attach_ksyscall(name)",
+    "kretsyscall": "attach_ksyscall(name, retprobe=True)",
+    "uprobe": "attach_uprobe(binary, function)",
+    "uretprobe": "attach_uprobe(binary, function, retprobe=True)",
+    "uprobe.multi": "attach_uprobe_multi(binary, pattern)",
+    "uretprobe.multi": "attach_uprobe_multi(binary, pattern, retprobe=True)",
+    "uprobe.session": "attach_uprobe_multi(binary, pattern, session=True)",
+    "usdt": "attach_usdt(binary, provider, name)",
+}
+
+
+def attach_method(section: str, program_type: str | None) -> str | None:
+    """The method that says where to attach a program whose SEC() does not."""
+    if section.startswith("lsm_cgroup") or (program_type or "").startswith("cgroup_"):
+        return _METHODS["cgroup"]
+    name = section.partition("/")[0].removesuffix(".s")
+    return _PROBES.get(name) or _METHODS.get(program_type or "")
 
 
 class _Known(dict[str, "Any"]):
@@ -101,8 +132,7 @@ def _known(facts: Facts) -> dict[str, Any]:
     if row is not None and kernel is not None and kernel < row.kernel:
         known["needed"] = f"{row.kernel[0]}.{row.kernel[1]}"
     if section and not attaches_itself(section):
-        kind = "cgroup_lsm" if section.startswith("lsm_cgroup") else known.get("program_type")
-        known["method"] = _METHODS.get("cgroup" if str(kind).startswith("cgroup_") else str(kind))
+        known["method"] = attach_method(section, known.get("program_type"))
     if "cgroup" in known:
         if isinstance(known["cgroup"], int):
             known["cgroup"] = f"descriptor {known['cgroup']}"
