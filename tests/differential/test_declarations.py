@@ -38,7 +38,7 @@ import build_ffi  # noqa: E402
 
 # libbpf moved a const from the result to the parameter (1.4), or away from one (1.2), which no
 # caller notices.
-CONST_MOVED = {"bpf_map__initial_value", "bpf_prog_load", "bpf_btf_load"}
+CONST_MOVED = {"bpf_map__initial_value", "bpf_prog_load"}
 FIRST = (1, 0)  # what is older than libbpf 1.0 counts as brought by it
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 INCLUDES = "".join(

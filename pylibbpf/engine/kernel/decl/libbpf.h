@@ -60,11 +60,8 @@ int bpf_link__destroy(struct bpf_link *link);
 
 int libbpf_num_possible_cpus(void);
 
-int bpf_program__pin(struct bpf_program *prog, const char *path);
-int bpf_program__unpin(struct bpf_program *prog, const char *path);
 int bpf_program__set_attach_target(struct bpf_program *prog, int attach_prog_fd,
 		const char *attach_func_name);
-int bpf_program__set_log_level(struct bpf_program *prog, __u32 log_level);
 struct bpf_link *bpf_program__attach_perf_event_opts(const struct bpf_program *prog, int pfd,
 		const struct bpf_perf_event_opts *opts);
 struct bpf_link *bpf_program__attach_kprobe_opts(const struct bpf_program *prog,
@@ -87,24 +84,12 @@ struct bpf_link *bpf_program__attach_raw_tracepoint(const struct bpf_program *pr
 struct bpf_link *bpf_program__attach_trace_opts(const struct bpf_program *prog,
 		const struct bpf_trace_opts *opts);
 struct bpf_link *bpf_program__attach_lsm(const struct bpf_program *prog);
-struct bpf_link *bpf_program__attach_cgroup(const struct bpf_program *prog, int cgroup_fd);
-struct bpf_link *bpf_program__attach_netns(const struct bpf_program *prog, int netns_fd);
-struct bpf_link *bpf_program__attach_xdp(const struct bpf_program *prog, int ifindex);
 struct bpf_link *bpf_program__attach_freplace(const struct bpf_program *prog, int target_fd,
 		const char *attach_func_name);
 struct bpf_link *bpf_program__attach_iter(const struct bpf_program *prog,
 		const struct bpf_iter_attach_opts *opts);
-struct bpf_link *bpf_link__open(const char *path);
-const char *bpf_link__pin_path(const struct bpf_link *link);
-int bpf_link__pin(struct bpf_link *link, const char *path);
-int bpf_link__unpin(struct bpf_link *link);
-int bpf_link__update_program(struct bpf_link *link, struct bpf_program *prog);
 void bpf_link__disconnect(struct bpf_link *link);
-int bpf_link__detach(struct bpf_link *link);
 int bpf_map__reuse_fd(struct bpf_map *map, int fd);
-bool bpf_map__is_pinned(const struct bpf_map *map);
-int bpf_map__pin(struct bpf_map *map, const char *path);
-int bpf_map__unpin(struct bpf_map *map, const char *path);
 int bpf_map__set_inner_map_fd(struct bpf_map *map, int fd);
 struct bpf_map *bpf_map__inner_map(struct bpf_map *map);
 __u64 bpf_map__map_extra(const struct bpf_map *map);
@@ -113,7 +98,6 @@ __u32 bpf_map__numa_node(const struct bpf_map *map);
 int bpf_map__set_numa_node(struct bpf_map *map, __u32 numa_node);
 __u32 bpf_map__ifindex(const struct bpf_map *map);
 int bpf_map__set_ifindex(struct bpf_map *map, __u32 ifindex);
-void bpf_program__set_ifindex(struct bpf_program *prog, __u32 ifindex);
 int bpf_xdp_attach(int ifindex, int prog_fd, __u32 flags, const struct bpf_xdp_attach_opts *opts);
 int bpf_xdp_detach(int ifindex, __u32 flags, const struct bpf_xdp_attach_opts *opts);
 int bpf_xdp_query(int ifindex, int flags, struct bpf_xdp_query_opts *opts);
@@ -122,11 +106,6 @@ int bpf_tc_hook_destroy(struct bpf_tc_hook *hook);
 int bpf_tc_attach(const struct bpf_tc_hook *hook, struct bpf_tc_opts *opts);
 int bpf_tc_detach(const struct bpf_tc_hook *hook, const struct bpf_tc_opts *opts);
 int bpf_tc_query(const struct bpf_tc_hook *hook, struct bpf_tc_opts *opts);
-int libbpf_probe_bpf_prog_type(enum bpf_prog_type prog_type, const void *opts);
-int libbpf_probe_bpf_map_type(enum bpf_map_type map_type, const void *opts);
-int libbpf_probe_bpf_helper(enum bpf_prog_type prog_type, enum bpf_func_id helper_id,
-		const void *opts);
-int libbpf_find_vmlinux_btf_id(const char *name, enum bpf_attach_type attach_type);
 
 /* libbpf 1.2 */
 int bpf_link__update_map(struct bpf_link *link, const struct bpf_map *map);
@@ -135,23 +114,7 @@ int bpf_link__update_map(struct bpf_link *link, const struct bpf_map *map);
 struct bpf_link *bpf_program__attach_uprobe_multi(const struct bpf_program *prog, pid_t pid,
 		const char *binary_path, const char *func_pattern,
 		const struct bpf_uprobe_multi_opts *opts);
-struct bpf_link *bpf_program__attach_netfilter(const struct bpf_program *prog,
-		const struct bpf_netfilter_opts *opts);
-struct bpf_link *bpf_program__attach_tcx(const struct bpf_program *prog, int ifindex,
-		const struct bpf_tcx_opts *opts);
-struct bpf_link *bpf_program__attach_netkit(const struct bpf_program *prog, int ifindex,
-		const struct bpf_netkit_opts *opts);
 
 /* libbpf 1.4 */
 struct bpf_link *bpf_program__attach_raw_tracepoint_opts(const struct bpf_program *prog,
 		const char *tp_name, struct bpf_raw_tracepoint_opts *opts);
-
-/* libbpf 1.5 */
-struct bpf_link *bpf_program__attach_sockmap(const struct bpf_program *prog, int map_fd);
-int bpf_map__set_autoattach(struct bpf_map *map, bool autoattach);
-bool bpf_map__autoattach(const struct bpf_map *map);
-int bpf_object__token_fd(const struct bpf_object *obj);
-
-/* libbpf 1.6 */
-struct bpf_link *bpf_program__attach_cgroup_opts(const struct bpf_program *prog, int cgroup_fd,
-		const struct bpf_cgroup_opts *opts);

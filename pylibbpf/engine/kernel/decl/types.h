@@ -20,7 +20,6 @@ struct btf_type;
 enum bpf_prog_type { BPF_PROG_TYPE_UNSPEC = 0 };
 enum bpf_attach_type { BPF_CGROUP_INET_INGRESS = 0 };
 enum bpf_map_type { BPF_MAP_TYPE_UNSPEC = 0 };
-enum bpf_func_id { BPF_FUNC_unspec = 0 };
 enum bpf_stats_type { BPF_STATS_RUN_TIME = 0 };
 
 /* libbpf.h: how a probe is attached where the kernel offers several ways. */
@@ -156,38 +155,6 @@ struct bpf_trace_opts {
 	__u64 cookie;
 };
 
-struct bpf_netfilter_opts {
-	size_t sz;
-	__u32 pf;
-	__u32 hooknum;
-	__s32 priority;
-	__u32 flags;
-};
-
-struct bpf_tcx_opts {
-	size_t sz;
-	__u32 flags;
-	__u32 relative_fd;
-	__u32 relative_id;
-	__u64 expected_revision;
-};
-
-struct bpf_netkit_opts {
-	size_t sz;
-	__u32 flags;
-	__u32 relative_fd;
-	__u32 relative_id;
-	__u64 expected_revision;
-};
-
-struct bpf_cgroup_opts {
-	size_t sz;
-	__u32 flags;
-	__u32 relative_fd;
-	__u32 relative_id;
-	__u64 expected_revision;
-};
-
 struct bpf_iter_attach_opts {
 	size_t sz;
 	union bpf_iter_link_info *link_info;
@@ -271,22 +238,6 @@ struct bpf_prog_load_opts {
 	__u32 fd_array_cnt;
 };
 
-struct bpf_btf_load_opts {
-	size_t sz;
-	char *log_buf;
-	__u32 log_level;
-	__u32 log_size;
-	__u32 log_true_size;
-	__u32 btf_flags;
-	__u32 token_fd;
-};
-
-struct bpf_obj_pin_opts {
-	size_t sz;
-	__u32 file_flags;
-	int path_fd;
-};
-
 struct bpf_obj_get_opts {
 	size_t sz;
 	__u32 file_flags;
@@ -300,14 +251,6 @@ struct bpf_prog_attach_opts {
 		int replace_prog_fd;
 		int replace_fd;
 	};
-	int relative_fd;
-	__u32 relative_id;
-	__u64 expected_revision;
-};
-
-struct bpf_prog_detach_opts {
-	size_t sz;
-	__u32 flags;
 	int relative_fd;
 	__u32 relative_id;
 	__u64 expected_revision;
@@ -373,12 +316,6 @@ struct bpf_link_update_opts {
 	__u32 old_map_fd;
 };
 
-struct bpf_get_fd_by_id_opts {
-	size_t sz;
-	__u32 open_flags;
-	__u32 token_fd;
-};
-
 struct bpf_prog_query_opts {
 	size_t sz;
 	__u32 query_flags;
@@ -392,17 +329,6 @@ struct bpf_prog_query_opts {
 	__u32 *link_ids;
 	__u32 *link_attach_flags;
 	__u64 revision;
-};
-
-struct bpf_raw_tp_opts {
-	size_t sz;
-	const char *tp_name;
-	__u64 cookie;
-};
-
-struct bpf_prog_bind_opts {
-	size_t sz;
-	__u32 flags;
 };
 
 struct bpf_test_run_opts {

@@ -19,24 +19,14 @@ void plb_batch_free(struct plb_batch *batch)
 	batch->spans = NULL;
 }
 
-static bool plb_batch_grow(struct plb_batch *batch, size_t size, size_t max)
+static bool plb_batch_grow(struct plb_batch *batch, size_t size)
 {
-	if (size > batch->size) {
-		char *data = realloc(batch->data, size);
+	char *data = realloc(batch->data, size);
 
-		if (!data)
-			return false;
-		batch->data = data;
-		batch->size = size;
-	}
-	if (max > batch->max) {
-		uint32_t *spans = realloc(batch->spans, max * 2 * sizeof(*spans));
-
-		if (!spans)
-			return false;
-		batch->spans = spans;
-		batch->max = max;
-	}
+	if (!data)
+		return false;
+	batch->data = data;
+	batch->size = size;
 	return true;
 }
 
@@ -121,7 +111,7 @@ int plb_ring_drain(struct plb_ring *ring, struct plb_batch *batch)
 			if (whole > batch->size - batch->used) {
 				if (batch->count)
 					break;
-				if (!plb_batch_grow(batch, whole, batch->max)) {
+				if (!plb_batch_grow(batch, whole)) {
 					rc = -ENOMEM;
 					break;
 				}

@@ -65,15 +65,3 @@ int plb_attach_freplace(struct plb_link *cell, const struct bpf_program *program
 			const char *function);
 int plb_attach_iter(struct plb_link *cell, const struct bpf_program *program,
 		    const struct bpf_iter_attach_opts *opts);
-int plb_attach_cgroup(struct plb_link *cell, const struct bpf_program *program, int cgroup_fd);
-int plb_attach_cgroup_opts(struct plb_link *cell, const struct bpf_program *program,
-			   int cgroup_fd, const struct bpf_cgroup_opts *opts);
-int plb_attach_netns(struct plb_link *cell, const struct bpf_program *program, int netns_fd);
-int plb_attach_sockmap(struct plb_link *cell, const struct bpf_program *program, int map_fd);
-int plb_attach_xdp(struct plb_link *cell, const struct bpf_program *program, int ifindex);
-int plb_attach_netfilter(struct plb_link *cell, const struct bpf_program *program,
-			 const struct bpf_netfilter_opts *opts);
-int plb_attach_tcx(struct plb_link *cell, const struct bpf_program *program, int ifindex,
-		   const struct bpf_tcx_opts *opts);
-int plb_attach_netkit(struct plb_link *cell, const struct bpf_program *program, int ifindex,
-		      const struct bpf_netkit_opts *opts);
