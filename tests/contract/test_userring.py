@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import struct
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -265,3 +267,20 @@ def test_a_forked_child_cannot_send(obj, drain):
 def test_before_load(open_test_object):
     with pytest.raises(pylibbpf.BpfError, match="not loaded"):
         open_test_object("userring").user_ringbuf("requests")
+
+
+def test_a_ring_that_is_collected_before_what_is_reserved(obj):
+    """C looks into the ring when it gives back the room: its memory must be there."""
+    handle = obj.maps["requests"]._handle
+    ring = handle.open_user_ring()
+    handle.owner.forget_source(ring)
+    room = ring.reserve(24)
+    memory = weakref.ref(ring.memory)
+    # The collector's order within a cycle is its own: here the ring comes first.
+    ring.ffi.release(ring._cell)
+    del ring.memory, ring._cell
+    gc.collect()
+    assert memory() is not None
+    del room, ring
+    gc.collect()
+    assert memory() is None

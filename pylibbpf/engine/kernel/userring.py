@@ -9,6 +9,8 @@ from pylibbpf.errors import BpfError, ClosedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from pylibbpf.engine.kernel.maps import KernelMap
 
 _WHAT = "user ring buffer"
@@ -19,8 +21,14 @@ class Reservation:
 
     def __init__(self, ring: KernelUserRing) -> None:
         self._ring = ring  # whose memory the cell points into
-        lib = ring.lib
-        self.cell = ring.ffi.gc(ring.ffi.new("struct plb_reservation *"), lib.plb_userring_discard)
+        discard, memory = ring.lib.plb_userring_discard, ring.memory
+
+        def forgotten(cell: Any) -> None:
+            # C looks into the ring. Where both are forgotten at once, the ring may go first.
+            _ = memory
+            discard(cell)
+
+        self.cell = ring.ffi.gc(ring.ffi.new("struct plb_reservation *"), forgotten)
 
     def submit(self, data: bytes) -> None:
         ring = self._ring
@@ -40,7 +48,8 @@ class KernelUserRing:
         self.name = map.name
         self.size = map.max_entries
         self._fd = map.fd
-        self._cell = ffi.gc(ffi.new("struct plb_userring *"), lib.plb_userring_close)
+        self.memory = ffi.new("struct plb_userring *")
+        self._cell = ffi.gc(self.memory, lib.plb_userring_close)
         self._cell.closed = 1  # until it is open
         check(lib.plb_userring_open(self._cell, self._fd, self.size), f"open {_WHAT}", self.name)
         owner.add_source(self)

@@ -2,12 +2,15 @@
 
 /* ---- maps -------------------------------------------------------------------------------- */
 
-/* By the closer, or by the last view that was there when it closed: by one of them. */
+/* By the closer, or by the last view that was there when it closed; they may meet here, and the
+ * one that comes second must not take away what the first still has to unmap. */
 static void plb_map_unmap(struct plb_map *map)
 {
+	void *memory = __atomic_load_n(&map->memory, __ATOMIC_SEQ_CST);
+
 	if (__atomic_exchange_n(&map->unmap, 0, __ATOMIC_SEQ_CST))
-		munmap(map->memory, map->memory_size);
-	map->memory = NULL;
+		munmap(memory, map->memory_size);
+	__atomic_store_n(&map->memory, NULL, __ATOMIC_SEQ_CST);
 }
 
 static void plb_map_release(struct plb_map *map)

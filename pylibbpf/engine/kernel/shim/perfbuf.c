@@ -128,7 +128,7 @@ static int plb_perfbuf_drain_cpu(struct plb_perfbuf *perf, struct plb_perfbuf_cp
 			size_t whole;
 
 			plb_perfbuf_copy(perf, data, tail + sizeof(header), &length, sizeof(length));
-			if (length > header.size - sizeof(header) - sizeof(length)) {
+			if (sizeof(header) + sizeof(length) + (size_t)length > header.size) {
 				rc = -EBADMSG;
 				break;
 			}
