@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any, Protocol
 
-    from pylibbpf.engine.abc import MapHandle, ProgramHandle
+    from pylibbpf.engine.abc import MapHandle
     from pylibbpf.engine.kernel.iterators import KernelReading
     from pylibbpf.engine.kernel.maps import KernelMap
     from pylibbpf.info import LinkInfo
@@ -172,25 +172,21 @@ class KernelLink:
         with self._owner:
             return KernelReading(self.name, self.need_link("read iterator"))
 
-    def update(self, program: ProgramHandle, old: ProgramHandle | None, flags: int) -> None:
+    def update(self, program: Any, old: Any | None, flags: int) -> None:
+        from contextlib import nullcontext
+
         from pylibbpf.engine.kernel.opts import opts
         from pylibbpf.uapi.flags import BPF_F_REPLACE
 
         # Copies, so that two objects are never held at once, in whichever order.
-        copies = [os.dup(program.fd)]
-        try:
+        with program.copy() as new_fd, nullcontext() if old is None else old.copy() as old_fd:
             if old is not None:
                 flags |= BPF_F_REPLACE
-                copies.append(os.dup(old.fd))
-            old_fd = None if old is None else copies[1]
             fields, _keep = opts("bpf_link_update_opts", flags=flags, old_prog_fd=old_fd)
             with self._owner as owner:
                 fd = self.need_link("update link")
-                rc = owner.lib.bpf_link_update(fd, copies[0], fields)
+                rc = owner.lib.bpf_link_update(fd, new_fd, fields)
                 kind = self.type if rc < 0 else 0
-        finally:
-            for each in copies:
-                os.close(each)
         if rc == -errno.EPERM and old is not None:
             there, given = self.info().prog_id, old.info().id
             if there != given:

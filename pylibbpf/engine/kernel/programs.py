@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from pylibbpf.engine.kernel.copies import copied
 from pylibbpf.engine.kernel.links import KernelLink, KernelLinks
 from pylibbpf.engine.kernel.part import Part
 from pylibbpf.errors import BpfError
@@ -87,6 +88,11 @@ class KernelProgram(Part):
         if fd < 0:
             raise BpfError(-fd, "use program", self.name, "the program is not loaded")
         return fd
+
+    def copy(self) -> copied:
+        """A copy of the descriptor: what it is of stays, whatever becomes of the object."""
+        with self._owner:
+            return copied(self.fd)
 
     def info(self) -> ProgramInfo:
         from pylibbpf.engine.kernel.describe import program_info

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import mmap
-import os
 
 from pylibbpf.engine.kernel.check import check
 from pylibbpf.engine.kernel.opts import opts
@@ -74,13 +73,8 @@ def test_run(
     if ctx and kind in _CTX_OUT and not live:
         ctx_out = ffi.new("char[]", _CTX_OUT_SIZE)
         fields.ctx_out, fields.ctx_size_out = ctx_out, _CTX_OUT_SIZE
-    owner = program._owner
-    with owner:
-        fd = os.dup(program.fd)  # the run may be long, and the object closed meanwhile
-    try:
-        rc = owner.lib.bpf_prog_test_run_opts(fd, fields)
-    finally:
-        os.close(fd)
+    with program.copy() as fd:  # the run may be long, and the object closed meanwhile
+        rc = program.lib.bpf_prog_test_run_opts(fd, fields)
     if rc in (-errno.EINVAL, -errno.E2BIG):
         reasons = "; ".join(_refusals(kind, data, ctx, repeat, flags, batch_size))
         if not reasons and (kind in _RAW or kind == ProgType.SYSCALL):

@@ -7,6 +7,7 @@ import os
 
 from pylibbpf.engine.kernel.attach import attaches
 from pylibbpf.engine.kernel.cgroups import CgroupFd
+from pylibbpf.engine.kernel.copies import copied
 from pylibbpf.engine.kernel.library import load
 from pylibbpf.engine.kernel.needs import type_name
 from pylibbpf.engine.kernel.opts import opts
@@ -39,12 +40,10 @@ def iterator(program: KernelProgram, hook: Iterator) -> KernelLink:
     task = {"tid": hook.tid or 0, "pid": hook.pid or 0, "pid_fd": hook.pidfd or 0}
     if hook.pidfd == 0:
         # The kernel takes 0 for none.
-        task["pid_fd"] = os.dup(0)
-    try:
+        with copied(0) as task["pid_fd"]:
+            link = _attach(program, {"task": task}, hook)
+    else:
         link = _attach(program, {"task": task}, hook)
-    finally:
-        if hook.pidfd == 0:
-            os.close(task["pid_fd"])
     # Before 6.1 the kernel goes through all tasks, and does not say so.
     info = link.info()
     if isinstance(info, IterLinkInfo) and not (info.tid or info.pid):

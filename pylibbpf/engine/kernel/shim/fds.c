@@ -32,6 +32,16 @@ int plb_fd_open_pin(int *cell, const char *path, const struct bpf_obj_get_opts *
 	PLB_FD(cell, bpf_obj_get_opts(path, opts));
 }
 
+int plb_fd_copy(int *cell, int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if (copy < 0)
+		return -errno;
+	*cell = copy;
+	return 0;
+}
+
 int plb_fd_program(int *cell, uint32_t id)
 {
 	PLB_FD(cell, bpf_prog_get_fd_by_id(id));

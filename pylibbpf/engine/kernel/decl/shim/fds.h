@@ -5,6 +5,7 @@
 void plb_fd_close(int *cell);
 int plb_fd_open(int *cell, const char *path, int flags);
 int plb_fd_open_pin(int *cell, const char *path, const struct bpf_obj_get_opts *opts);
+int plb_fd_copy(int *cell, int fd);
 int plb_fd_program(int *cell, uint32_t id);
 int plb_fd_map(int *cell, uint32_t id);
 int plb_fd_link(int *cell, uint32_t id);
