@@ -7,8 +7,6 @@ source; releases in between and kernels by their change logs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pylibbpf.uapi.enums import AttachType, ProgType
 from pylibbpf.uapi.flags import BPF_F_SLEEPABLE, BPF_F_XDP_HAS_FRAGS
 
@@ -21,9 +19,8 @@ ITERATES_TASKS = frozenset(("task", "task_file", "task_vma"))
 ITERATES_CGROUPS = frozenset(("cgroup",))
 
 
-@dataclass(frozen=True, slots=True)
 class Section:
-    """One SEC() name.
+    """One SEC() name; a row of a table, which nobody changes.
 
     With ``extends``, what to attach to may follow behind a slash. ``attach_type`` is what the
     kernel checks the program for at load (0 where it does not). ``attach_btf``: a function or
@@ -32,16 +29,45 @@ class Section:
     the first kernel that offers the hook; (5, 10) stands for that one and those before it.
     """
 
-    name: str
-    type: ProgType
-    attach_type: int = 0
-    extends: bool = False
-    attaches: bool = False
-    sleepable: bool = False
-    attach_btf: bool = False
-    frags: bool = False
-    libbpf: tuple[int, int] = (1, 0)
-    kernel: tuple[int, int] = (5, 10)
+    # No dataclass: whoever attaches comes here, and importing dataclasses takes as long as half of
+    # the rest (10 ms, with inspect).
+    __slots__ = (
+        "attach_btf",
+        "attach_type",
+        "attaches",
+        "extends",
+        "frags",
+        "kernel",
+        "libbpf",
+        "name",
+        "sleepable",
+        "type",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        type: ProgType,
+        attach_type: int = 0,
+        *,
+        extends: bool = False,
+        attaches: bool = False,
+        sleepable: bool = False,
+        attach_btf: bool = False,
+        frags: bool = False,
+        libbpf: tuple[int, int] = (1, 0),
+        kernel: tuple[int, int] = (5, 10),
+    ) -> None:
+        self.name = name
+        self.type = type
+        self.attach_type = attach_type
+        self.extends = extends
+        self.attaches = attaches
+        self.sleepable = sleepable
+        self.attach_btf = attach_btf
+        self.frags = frags
+        self.libbpf = libbpf
+        self.kernel = kernel
 
     @property
     def flags(self) -> int:

@@ -194,3 +194,24 @@ def test_import_is_light(module):
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True
     ).stdout.split()
     assert not {"elftools", "pyroute2", "numpy", "rich", "_cffi_backend"} & set(loaded)
+
+
+def test_attaching_is_light(bpf, examples):
+    """What takes long to import would be most of the time from load to attached."""
+    code = """
+        import sys
+        import pylibbpf
+        with pylibbpf.open_object(sys.argv[1]) as obj:
+            obj.load()
+            obj.attach()
+            heavy = ["typing", "re", "logging", "dataclasses", "json", "numpy", "elftools",
+                     "pyroute2", "rich", "argparse", "ctypes", "subprocess", "inspect"]
+            print([name for name in heavy if name in sys.modules])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), examples / "syscount.bpf.o"],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"
