@@ -301,13 +301,17 @@ def _parse(name: str, content: Any) -> Entry:
     for key, kind in (("id", int), ("tag", str), ("name", str), ("load_time", int)):
         if not isinstance(program[key], kind):
             raise TypeError(f"program.{key} is {program[key]!r}")
+    process = content["process"]
+    for key in ("pid", "start", "pid_namespace"):
+        if not isinstance(process[key], int):
+            raise TypeError(f"process.{key} is {process[key]!r}")
     if not isinstance(content["place"], dict):
         raise TypeError("place is no table")
     return Entry(
         str(content["kind"]),
         content["place"],
         program,
-        Process(**content["process"]),
+        Process(**process),
         int(content["netns"]),
         int(content["mntns"]),
         float(content["time"]),

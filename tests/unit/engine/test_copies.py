@@ -9,6 +9,10 @@ import pytest
 import pylibbpf
 from pylibbpf.engine.kernel.copies import copied
 
+pytest.importorskip(
+    "pylibbpf.engine.kernel._libbpf", reason="the extension was not built (no C compiler)"
+)
+
 
 def test_a_copy_is_closed_with_its_block():
     with open(os.devnull) as file, copied(file.fileno()) as fd:

@@ -153,6 +153,18 @@ def test_what_cannot_be_read_is_named(folder, text):
     assert list(broken) == ["bad.json"]
 
 
+def test_a_process_that_is_none(folder):
+    """Whoever looks for it would fail, and with it all that is asked of other entries."""
+    record = ledger.Record("xdp", {}, PROGRAM)
+    record.write()
+    content = json.loads((folder / record.name).read_text())
+    content["process"]["pid"] = "12"
+    (folder / "bad.json").write_text(json.dumps(content))
+    found, broken = ledger.entries()
+    assert [entry.name for entry in found] == [record.name]
+    assert broken == {"bad.json": "TypeError: process.pid is '12'"}
+
+
 def test_a_write_that_fails_leaves_nothing(folder, monkeypatch):
     def full(*_args: object, **_options: object) -> None:
         raise OSError(28, "No space left on device")
