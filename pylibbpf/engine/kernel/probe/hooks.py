@@ -7,31 +7,36 @@ there is no such hook. Where attaching has no such call, loading the program for
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from pylibbpf.ability import Ability, Probe
+from pylibbpf.ability import Ability
 from pylibbpf.btf.types import Kind
-from pylibbpf.engine.kernel.privileges import UNLOCK, lockdown_mode
 from pylibbpf.engine.kernel.probe.programs import PROGRAMS, Load, loaded
+from pylibbpf.engine.kernel.probe.questions import (
+    NO_DESCRIPTOR,
+    NO_DEVICE,
+    Ask,
+    ask_attach,
+    ask_hardware_event,
+    ask_kprobe_multi,
+    ask_link,
+    ask_perf_probe,
+    ask_raw_tracepoint,
+    ask_software_event,
+    ask_uprobe_multi,
+    need_no_lockdown,
+    need_pmu,
+    need_tc,
+    need_tracefs,
+)
 from pylibbpf.engine.kernel.probe.reasons import Asker
 from pylibbpf.uapi.enums import AttachType, ProgType
 from pylibbpf.uapi.sections import section
 
 __all__ = ["HOOKS", "HookProbe", "hook", "instead"]
-
-_NOTHING = "pylibbpf_no_such_target"  # no function, tracepoint or file of this name exists
-_NO_DEVICE = 0x7FFFFFFF  # no interface has this index
-_NO_DESCRIPTOR = -1
-
-_PERF_SOFTWARE, _PERF_HARDWARE = 1, 0  # enum perf_type_id
-_CPU_CLOCK, _CPU_CYCLES = 0, 0  # enum perf_sw_ids, enum perf_hw_id
-
-# Asks the kernel, given the descriptor of the loaded program.
-_Ask = Callable[[Asker, int], Probe]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ class HookProbe:
     name: str
     since: str
     load: Load
-    ask: _Ask | None = None
+    ask: Ask | None = None
     found: tuple[int, ...] = ()  # the errnos that say: the hook is there, its target is not
     option: str = ""  # what the kernel must be built with
     needs: tuple[Callable[[Asker, Ability], Ability | None], ...] = ()  # asked before
@@ -142,152 +147,6 @@ def _ask(asker: Asker, each: HookProbe, about: Ability) -> Ability:
 
 
 # --------------------------------------------------------------------------------------------
-# Questions
-
-
-def _link(attach_type: AttachType, target: int, rest: bytes = b"", what: str = "") -> _Ask:
-    def ask(asker: Asker, program: int) -> Probe:
-        number = asker.kernel.link(program, target, attach_type, rest)
-        return Probe(f"BPF_LINK_CREATE({attach_type.name}, {what or 'no descriptor'})", number)
-
-    return ask
-
-
-def _attach(attach_type: AttachType) -> _Ask:
-    def ask(asker: Asker, program: int) -> Probe:
-        number = asker.kernel.attach(program, _NO_DESCRIPTOR, attach_type)
-        return Probe(f"BPF_PROG_ATTACH({attach_type.name}, no descriptor)", number)
-
-    return ask
-
-
-def _raw_tracepoint(asker: Asker, program: int) -> Probe:
-    return Probe(
-        f"BPF_RAW_TRACEPOINT_OPEN({_NOTHING})", asker.kernel.raw_tracepoint(program, _NOTHING)
-    )
-
-
-def _kprobe_multi(attach_type: AttachType) -> _Ask:
-    def ask(asker: Asker, program: int) -> Probe:
-        name = ctypes.create_string_buffer(_NOTHING.encode())
-        names = (ctypes.c_void_p * 1)(ctypes.addressof(name))
-        rest = struct.pack("=IIQQQ", 0, 1, ctypes.addressof(names), 0, 0)
-        return _link(attach_type, 0, rest, _NOTHING)(asker, program)
-
-    return ask
-
-
-def _uprobe_multi(attach_type: AttachType) -> _Ask:
-    def ask(asker: Asker, program: int) -> Probe:
-        path = ctypes.create_string_buffer(f"/{_NOTHING}".encode())
-        offsets = (ctypes.c_ulong * 1)(0)
-        rest = struct.pack(
-            "=QQQQIII", ctypes.addressof(path), ctypes.addressof(offsets), 0, 0, 1, 0, 0
-        )
-        return _link(attach_type, 0, rest, f"/{_NOTHING}")(asker, program)
-
-    return ask
-
-
-def _perf_probe(pmu: str) -> _Ask:
-    target = _NOTHING if pmu == "kprobe" else f"/{_NOTHING}"
-
-    def ask(asker: Asker, program: int) -> Probe:
-        del program  # the event comes first, and this one never comes to be
-        kind = asker.host.number(f"sys/bus/event_source/devices/{pmu}/type")
-        assert kind is not None  # _pmu() has seen to it
-        number = asker.kernel.perf_event(kind, name=target)
-        return Probe(f"perf_event_open({pmu}, {target})", number)
-
-    return ask
-
-
-def _software_event(asker: Asker, program: int) -> Probe:
-    del program
-    number = asker.kernel.perf_event(_PERF_SOFTWARE, _CPU_CLOCK)
-    return Probe("perf_event_open(software, cpu-clock, disabled)", number)
-
-
-def _hardware_event(asker: Asker, program: int) -> Probe:
-    del program
-    number = asker.kernel.perf_event(_PERF_HARDWARE, _CPU_CYCLES)
-    return Probe("perf_event_open(hardware, cycles, disabled)", number)
-
-
-# --------------------------------------------------------------------------------------------
-# What a hook needs beside its program
-
-
-def _pmu(name: str, option: str) -> Callable[[Asker, Ability], Ability | None]:
-    """The kernel's source of perf events for probes."""
-
-    def need(asker: Asker, about: Ability) -> Ability | None:
-        place = f"sys/bus/event_source/devices/{name}/type"
-        if asker.host.number(place) is not None:
-            return None
-        probe = Probe(f"read(/{place})", errno.ENOENT)
-        if asker.host.why_unreadable("sys/bus/event_source/devices") is not None:
-            return asker.unknown(about, "/sys/bus/event_source cannot be read", probe)
-        reason = f"the kernel has no {name}s (/sys/bus/event_source/devices/{name} is missing)"
-        if asker.config.lacks(option):
-            reason += f": it was built without {option}"
-        return asker.no(about, probe, "attach", reason=reason)
-
-    return need
-
-
-def _no_lockdown(asker: Asker, about: Ability) -> Ability | None:
-    """A real kprobe is refused then; one on no function says ENOENT all the same."""
-    if lockdown_mode(asker.host) != "confidentiality":
-        return None
-    probe = Probe("read(/sys/kernel/security/lockdown)", errno.EPERM)
-    reason = "kernel lockdown is in confidentiality mode, which forbids kprobes"
-    return asker.no(about, probe, "attach", reason=reason, mend=UNLOCK)
-
-
-def _tracefs(asker: Asker, about: Ability) -> Ability | None:
-    """Where libbpf looks up a tracepoint's number."""
-    number = asker.host.why_unreadable("sys/kernel/tracing/events")
-    if number is not None and asker.host.why_unreadable("sys/kernel/debug/tracing/events") is None:
-        number = None
-    if number is None:
-        return None
-    probe = Probe("list(/sys/kernel/tracing/events)", number)
-    if number == errno.ENOENT and asker.host.mounted("tracefs"):
-        reason = "tracefs is mounted, but there are no events in it"
-        if lockdown_mode(asker.host) == "confidentiality":
-            reason += ": the kernel was booted with lockdown in confidentiality mode"
-        return asker.no(about, probe, "attach", reason=reason)
-    if number == errno.ENOENT:
-        return asker.no(
-            about,
-            probe,
-            "attach",
-            reason="tracefs is not mounted at /sys/kernel/tracing",
-            mend="sudo mount -t tracefs tracefs /sys/kernel/tracing",
-        )
-    return asker.no(about, probe, "attach", program_type=ProgType.TRACEPOINT)
-
-
-def _tc(asker: Asker, about: Ability) -> Ability | None:
-    """A classifier is a part of the kernel, or a module that is loaded when it is asked for."""
-    name, option = "cls_bpf", "CONFIG_NET_CLS_BPF"
-    value = asker.config.options.get(option)
-    if value == "y":
-        return None
-    if asker.host.why_unreadable(f"sys/module/{name}") is None:
-        return None
-    probe = Probe(f"list(/sys/module/{name})", errno.ENOENT)
-    if value == "m":
-        reason = f"the kernel has it as a module ({name}), which is not loaded"
-        return asker.unknown(about, f"{reason}: it may be at the first use", probe)
-    if asker.config.source is None:
-        return asker.unknown(about, "the kernel's configuration is not known", probe)
-    reason = f"this kernel was built without {option} ({asker.config.source})"
-    return asker.no(about, probe, "attach", reason=reason)
-
-
-# --------------------------------------------------------------------------------------------
 # The table
 
 _BY_TYPE = {load.type: load for load in PROGRAMS}
@@ -319,7 +178,7 @@ def _cgroup(name: str, since: str, *attach_types: AttachType) -> tuple[HookProbe
             _SECTIONS[each],
             since,
             replace(load, attach_type=each),
-            _link(each, _NO_DESCRIPTOR),
+            ask_link(each, NO_DESCRIPTOR),
             _EBADF,
             "CONFIG_CGROUP_BPF",
         )
@@ -367,17 +226,17 @@ HOOKS: tuple[HookProbe, ...] = (
         "kprobe",
         "4.1",
         _KPROBE,
-        _perf_probe("kprobe"),
+        ask_perf_probe("kprobe"),
         (errno.ENOENT,),
         _KPROBES,
-        needs=(_pmu("kprobe", _KPROBES), _no_lockdown),
+        needs=(need_pmu("kprobe", _KPROBES), need_no_lockdown),
         instead=("fentry", "tp_btf", "raw_tp"),
     ),
     HookProbe(
         "kprobe.multi",
         "5.18",
         replace(_KPROBE, attach_type=_A.TRACE_KPROBE_MULTI),
-        _kprobe_multi(_A.TRACE_KPROBE_MULTI),
+        ask_kprobe_multi(_A.TRACE_KPROBE_MULTI),
         (errno.ESRCH,),
         "CONFIG_FPROBE",
         instead=("kprobe", "fentry", "tp_btf", "raw_tp"),
@@ -386,7 +245,7 @@ HOOKS: tuple[HookProbe, ...] = (
         "kprobe.session",
         "6.10",
         replace(_KPROBE, attach_type=_A.TRACE_KPROBE_SESSION),
-        _kprobe_multi(_A.TRACE_KPROBE_SESSION),
+        ask_kprobe_multi(_A.TRACE_KPROBE_SESSION),
         (errno.ESRCH,),
         "CONFIG_FPROBE",
         instead=("kprobe.multi", "kprobe", "fexit", "tp_btf"),
@@ -395,17 +254,17 @@ HOOKS: tuple[HookProbe, ...] = (
         "uprobe",
         "4.3",
         _KPROBE,
-        _perf_probe("uprobe"),
+        ask_perf_probe("uprobe"),
         (errno.ENOENT,),
         _UPROBES,
-        needs=(_pmu("uprobe", _UPROBES),),
+        needs=(need_pmu("uprobe", _UPROBES),),
         instead=("uprobe.multi",),
     ),
     HookProbe(
         "uprobe.multi",
         "6.6",
         replace(_KPROBE, attach_type=_A.TRACE_UPROBE_MULTI),
-        _uprobe_multi(_A.TRACE_UPROBE_MULTI),
+        ask_uprobe_multi(_A.TRACE_UPROBE_MULTI),
         (errno.ENOENT,),
         _UPROBES,
         instead=("uprobe",),
@@ -414,7 +273,7 @@ HOOKS: tuple[HookProbe, ...] = (
         "uprobe.session",
         "6.13",
         replace(_KPROBE, attach_type=_A.TRACE_UPROBE_SESSION),
-        _uprobe_multi(_A.TRACE_UPROBE_SESSION),
+        ask_uprobe_multi(_A.TRACE_UPROBE_SESSION),
         (errno.ENOENT,),
         _UPROBES,
         instead=("uprobe.multi", "uprobe"),
@@ -423,15 +282,15 @@ HOOKS: tuple[HookProbe, ...] = (
         "tracepoint",
         "4.7",
         _BY_TYPE[ProgType.TRACEPOINT],
-        _software_event,
-        needs=(_tracefs,),
+        ask_software_event,
+        needs=(need_tracefs,),
         instead=("tp_btf", "raw_tp"),
     ),
     HookProbe(
         "raw_tp",
         "4.17",
         _BY_TYPE[ProgType.RAW_TRACEPOINT],
-        _raw_tracepoint,
+        ask_raw_tracepoint,
         (errno.ENOENT,),
         instead=("tp_btf", "tracepoint"),
     ),
@@ -439,7 +298,7 @@ HOOKS: tuple[HookProbe, ...] = (
         "raw_tp.w",
         "5.2",
         _BY_TYPE[ProgType.RAW_TRACEPOINT_WRITABLE],
-        _raw_tracepoint,
+        ask_raw_tracepoint,
         (errno.ENOENT,),
         instead=("raw_tp",),
     ),
@@ -492,14 +351,14 @@ HOOKS: tuple[HookProbe, ...] = (
         "perf_event (software)",
         "4.9",
         _BY_TYPE[ProgType.PERF_EVENT],
-        _software_event,
+        ask_software_event,
         option="CONFIG_PERF_EVENTS",
     ),
     HookProbe(
         "perf_event (hardware)",
         "4.9",
         _BY_TYPE[ProgType.PERF_EVENT],
-        _hardware_event,
+        ask_hardware_event,
         option="CONFIG_PERF_EVENTS",
         means=(
             errno.ENOENT,
@@ -508,12 +367,12 @@ HOOKS: tuple[HookProbe, ...] = (
         instead=("perf_event (software)",),
     ),
     HookProbe("xdp", "4.8", _BY_TYPE[ProgType.XDP], instead=("tcx", "tc")),
-    HookProbe("tc", "4.1", _CLS, needs=(_tc,), instead=("tcx",)),
+    HookProbe("tc", "4.1", _CLS, needs=(need_tc,), instead=("tcx",)),
     HookProbe(
         "tcx",
         "6.6",
         replace(_CLS, attach_type=_A.TCX_INGRESS),
-        _link(_A.TCX_INGRESS, _NO_DEVICE, what="no device"),
+        ask_link(_A.TCX_INGRESS, NO_DEVICE, what="no device"),
         (errno.ENODEV,),
         "CONFIG_NET_XGRESS",
         instead=("tc",),
@@ -522,7 +381,7 @@ HOOKS: tuple[HookProbe, ...] = (
         "netkit",
         "6.7",
         replace(_CLS, attach_type=_A.NETKIT_PRIMARY),
-        _link(_A.NETKIT_PRIMARY, _NO_DEVICE, what="no device"),
+        ask_link(_A.NETKIT_PRIMARY, NO_DEVICE, what="no device"),
         (errno.ENODEV,),
         "CONFIG_NETKIT",
         instead=("tcx", "tc"),
@@ -531,7 +390,7 @@ HOOKS: tuple[HookProbe, ...] = (
         "netfilter",
         "6.4",
         _BY_TYPE[ProgType.NETFILTER],
-        _link(_A.NETFILTER, 0, struct.pack("=IIiI", 0, 0, 0, 0), "no protocol family"),
+        ask_link(_A.NETFILTER, 0, struct.pack("=IIiI", 0, 0, 0, 0), "no protocol family"),
         (errno.EAFNOSUPPORT,),
         "CONFIG_NETFILTER_BPF_LINK",
         instead=("tcx", "tc", "cgroup_skb/egress"),
@@ -570,7 +429,7 @@ HOOKS: tuple[HookProbe, ...] = (
             targets=("bpf_lsm_socket_create",),
             option="CONFIG_BPF_LSM",
         ),
-        _link(_A.LSM_CGROUP, _NO_DESCRIPTOR),
+        ask_link(_A.LSM_CGROUP, NO_DESCRIPTOR),
         _EBADF,
         instead=("lsm", "cgroup/sock_create"),
     ),
@@ -578,7 +437,7 @@ HOOKS: tuple[HookProbe, ...] = (
         "sk_lookup",
         "5.9",
         _BY_TYPE[ProgType.SK_LOOKUP],
-        _link(_A.SK_LOOKUP, _NO_DESCRIPTOR),
+        ask_link(_A.SK_LOOKUP, NO_DESCRIPTOR),
         _EBADF,
         "CONFIG_INET",
     ),
@@ -586,7 +445,7 @@ HOOKS: tuple[HookProbe, ...] = (
         "flow_dissector",
         "5.8",
         _BY_TYPE[ProgType.FLOW_DISSECTOR],
-        _link(_A.FLOW_DISSECTOR, _NO_DESCRIPTOR),
+        ask_link(_A.FLOW_DISSECTOR, NO_DESCRIPTOR),
         _EBADF,
         "CONFIG_NET",
     ),
@@ -596,14 +455,14 @@ HOOKS: tuple[HookProbe, ...] = (
         "sk_skb/stream_verdict",
         "4.14",
         replace(_BY_TYPE[ProgType.SK_SKB], attach_type=_A.SK_SKB_STREAM_VERDICT),
-        _attach(_A.SK_SKB_STREAM_VERDICT),
+        ask_attach(_A.SK_SKB_STREAM_VERDICT),
         _EBADF,
     ),
     HookProbe(
         "sk_skb/stream_parser",
         "4.14",
         replace(_BY_TYPE[ProgType.SK_SKB], attach_type=_A.SK_SKB_STREAM_PARSER),
-        _attach(_A.SK_SKB_STREAM_PARSER),
+        ask_attach(_A.SK_SKB_STREAM_PARSER),
         _EBADF,
         "CONFIG_BPF_STREAM_PARSER",
     ),
@@ -611,7 +470,7 @@ HOOKS: tuple[HookProbe, ...] = (
         "sk_skb/verdict",
         "5.13",
         replace(_BY_TYPE[ProgType.SK_SKB], attach_type=_A.SK_SKB_VERDICT),
-        _attach(_A.SK_SKB_VERDICT),
+        ask_attach(_A.SK_SKB_VERDICT),
         _EBADF,
         instead=("sk_skb/stream_verdict",),
     ),
@@ -619,7 +478,7 @@ HOOKS: tuple[HookProbe, ...] = (
         "sk_msg",
         "4.17",
         _BY_TYPE[ProgType.SK_MSG],
-        _attach(_A.SK_MSG_VERDICT),
+        ask_attach(_A.SK_MSG_VERDICT),
         _EBADF,
     ),
     HookProbe("struct_ops", "5.6", _BY_TYPE[ProgType.STRUCT_OPS]),
@@ -628,7 +487,7 @@ HOOKS: tuple[HookProbe, ...] = (
         "lirc_mode2",
         "4.18",
         _BY_TYPE[ProgType.LIRC_MODE2],
-        _attach(_A.LIRC_MODE2),
+        ask_attach(_A.LIRC_MODE2),
         (*_EBADF, errno.ENODEV),
         "CONFIG_BPF_LIRC_MODE2",
     ),
