@@ -9,7 +9,8 @@ lines of the guest's console say why, and the status is
 122   the guest did not boot, or the command could not be started
 123   the guest hangs: it did not answer after ``--timeout``
 124   the guest rebooted, switched itself off or broke down: no status came
-125   nothing was started: no QEMU, no such kernel, no space, bad use
+125   nothing was started: no QEMU, no such kernel, no space, no command
+2     an option is wrong
 130   Ctrl-C
 ====  ============================================================================
 
@@ -31,10 +32,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pylibbpf.guest.outcome import Outcome
 
-PANIC, TIMEOUT, BOOT, HANG, LOST, SETUP, INTERRUPTED, BROKEN_PIPE = (
-    *(120, 121, 122, 123, 124, 125),
-    *(130, 141),
-)
+PANIC, TIMEOUT, BOOT, HANG, LOST, SETUP = 120, 121, 122, 123, 124, 125
+INTERRUPTED, BROKEN_PIPE = 130, 141
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
