@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from pylibbpf.handle import Handle
-from pylibbpf.uapi.enums import AttachType, LinkType, named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,6 +71,8 @@ class Link(Handle):
     @property
     def type(self) -> int:
         """What kind of link it is: a :class:`LinkType`, a plain int if it has no name."""
+        from pylibbpf.uapi.enums import LinkType, named
+
         return named(LinkType, self._handle.type)
 
     @property
@@ -186,9 +187,13 @@ class Link(Handle):
         return f"<Link of {self.name!r}{', closed' if self.closed else ''}>"
 
 
+# AttachType.TRACE_ITER: enumerations take 3 ms to import, and obj.attach() does without them.
+_TRACE_ITER = 28
+
+
 def link_class(attach_type: int | None) -> type[Link]:
     """The class that fits the link of a program of this expected attach type."""
-    if attach_type == AttachType.TRACE_ITER:
+    if attach_type == _TRACE_ITER:
         from pylibbpf.iterator import IterLink
 
         return IterLink

@@ -11,8 +11,7 @@ from pylibbpf.attach.perf import PerfHooks
 from pylibbpf.attach.probes import ProbeHooks
 from pylibbpf.attach.sockets import SocketHooks
 from pylibbpf.attach.tracing import TracingHooks
-from pylibbpf.uapi.enums import AttachType, ProgType, named
-from pylibbpf.uapi.sections import attaches_itself
+from pylibbpf.uapi.attaching import attaches_itself
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +47,8 @@ class Program(
     @property
     def type(self) -> int:
         """What kind of program it is: a :class:`ProgType`, a plain int if it has no name."""
+        from pylibbpf.uapi.enums import ProgType, named
+
         return named(ProgType, self._handle.type)
 
     @type.setter
@@ -57,6 +58,8 @@ class Program(
     @property
     def expected_attach_type(self) -> int:
         """An :class:`AttachType` that the kernel checks the program for at load."""
+        from pylibbpf.uapi.enums import AttachType, named
+
         return named(AttachType, self._handle.expected_attach_type)
 
     @expected_attach_type.setter

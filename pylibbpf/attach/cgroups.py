@@ -77,9 +77,10 @@ class CgroupHooks(Attachable):
             TypeError: it is no program of a type that attaches to cgroups.
         """
         from pylibbpf.hook.cgroups import Cgroup
+        from pylibbpf.uapi.enums import ProgType
         from pylibbpf.uapi.targets import CGROUP
 
-        self._need_type("attach_cgroup", *CGROUP)
+        self._need_type("attach_cgroup", *(ProgType(each).name for each in CGROUP))
         if link:
             if mode is not None or replace is not None:
                 raise ValueError(

@@ -8,7 +8,6 @@ from pylibbpf.arguments import integer, network_namespace
 from pylibbpf.attach.anchor import anchor
 from pylibbpf.attach.base import Attachable
 from pylibbpf.link import Link
-from pylibbpf.uapi.enums import ProgType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ class DeviceHooks(Attachable):
         from pylibbpf.hook.devices import Xdp
         from pylibbpf.uapi.network import XDP_MODES
 
-        self._need_type("attach_xdp", ProgType.XDP)
+        self._need_type("attach_xdp", "XDP")
         _need_interface(interface)
         if mode is not None and mode not in tuple(XDP_MODES):
             raise ValueError(f"mode is native, generic, offload or None, not {mode!r}")
@@ -166,7 +165,7 @@ class DeviceHooks(Attachable):
         """
         from pylibbpf.hook.devices import Tc
 
-        self._need_type("attach_tc", ProgType.SCHED_CLS)
+        self._need_type("attach_tc", "SCHED_CLS")
         _need_interface(interface)
         _within("handle", handle, 32)
         _within("priority", priority, 16)
@@ -206,7 +205,7 @@ class DeviceHooks(Attachable):
         """
         from pylibbpf.hook.devices import Tcx
 
-        self._need_type("attach_tcx", ProgType.SCHED_CLS)
+        self._need_type("attach_tcx", "SCHED_CLS")
         _need_interface(interface)
         _within("expected_revision", expected_revision, 64)
         netns = network_namespace(netns)
@@ -237,7 +236,7 @@ class DeviceHooks(Attachable):
         """
         from pylibbpf.hook.devices import Netkit
 
-        self._need_type("attach_netkit", ProgType.SCHED_CLS)
+        self._need_type("attach_netkit", "SCHED_CLS")
         _need_interface(interface)
         _within("expected_revision", expected_revision, 64)
         netns = network_namespace(netns)
@@ -271,7 +270,7 @@ class DeviceHooks(Attachable):
         from pylibbpf.hook.devices import Netfilter
         from pylibbpf.uapi.network import NETFILTER_FAMILIES, NETFILTER_HOOKS
 
-        self._need_type("attach_netfilter", ProgType.NETFILTER)
+        self._need_type("attach_netfilter", "NETFILTER")
         for what, value, table in (
             ("family", family, NETFILTER_FAMILIES),
             ("hook", hook, NETFILTER_HOOKS),

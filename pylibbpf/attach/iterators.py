@@ -5,8 +5,7 @@ from __future__ import annotations
 from pylibbpf.arguments import descriptor, integer
 from pylibbpf.attach.base import Attachable
 from pylibbpf.attach.cgroups import target as cgroup_target
-from pylibbpf.uapi.enums import AttachType, CgroupIterOrder, ProgType
-from pylibbpf.uapi.sections import ITERATES_CGROUPS, ITERATES_MAP, ITERATES_TASKS
+from pylibbpf.uapi.attaching import ITERATES_CGROUPS, ITERATES_MAP, ITERATES_TASKS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
     from pylibbpf.iterator import IterLink
     from pylibbpf.map import Map
+    from pylibbpf.uapi.enums import CgroupIterOrder
 
     class HasFileno(Protocol):
         def fileno(self) -> int: ...
@@ -56,7 +56,9 @@ class IteratorHooks(Attachable):
         from pylibbpf.iterator import IterLink
         from pylibbpf.map import Map
 
-        self._need_type("attach_iter", ProgType.TRACING)
+        self._need_type("attach_iter", "TRACING")
+        from pylibbpf.uapi.enums import AttachType
+
         if self._handle.expected_attach_type != AttachType.TRACE_ITER:
             raise TypeError(f"attach_iter() attaches iterators, and {self!r} is none")
         target = self.section.partition("/")[2]
@@ -111,6 +113,8 @@ def _pidfd(source: int | HasFileno | None) -> int | None:
 
 
 def _order(order: CgroupIterOrder | str | None) -> int:
+    from pylibbpf.uapi.enums import CgroupIterOrder
+
     if order is None:
         return CgroupIterOrder.DESCENDANTS_PRE
     if isinstance(order, str):

@@ -7,7 +7,6 @@ import operator
 from pylibbpf.arguments import cookie as checked_cookie
 from pylibbpf.arguments import descriptor, integer
 from pylibbpf.attach.base import Attachable
-from pylibbpf.uapi.enums import ProgType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,15 +99,15 @@ class PerfHooks(Attachable):
         )
 
 
-def _types(event: object) -> tuple[int, ...]:
+def _types(event: object) -> tuple[str, ...]:
     """The types of programs that an event takes: tracing programs run at events of their own.
 
     Which events those are is known for numbers and descriptors to the kernel alone
     (perf_event_set_bpf_prog() in kernel/events/core.c).
     """
     if event is None or isinstance(event, tuple | list):
-        return ProgType.PERF_EVENT, ProgType.TRACEPOINT, ProgType.KPROBE
-    return (ProgType.PERF_EVENT,)
+        return "PERF_EVENT", "TRACEPOINT", "KPROBE"
+    return ("PERF_EVENT",)
 
 
 def _event(event: str | int | Sequence[int]) -> tuple[str, tuple[int, int, int, int]]:

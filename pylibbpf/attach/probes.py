@@ -8,7 +8,6 @@ import os
 from pylibbpf.arguments import cookie as checked_cookie
 from pylibbpf.arguments import integer, integers, text
 from pylibbpf.attach.base import Attachable
-from pylibbpf.uapi.enums import ProgType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class ProbeHooks(Attachable):
         """
         from pylibbpf.hook.probes import Kprobe
 
-        self._need_type("attach_kprobe", ProgType.KPROBE)
+        self._need_type("attach_kprobe", "KPROBE")
         _check_mode(mode)
         integer("offset", offset, 64)
         cookie = checked_cookie(cookie)
@@ -89,7 +88,7 @@ class ProbeHooks(Attachable):
         """
         from pylibbpf.hook.probes import KprobeMulti
 
-        self._need_type("attach_kprobe_multi", ProgType.KPROBE)
+        self._need_type("attach_kprobe_multi", "KPROBE")
         names, numbers, values = (
             _strings("functions", functions),
             integers("addresses", addresses),
@@ -114,7 +113,7 @@ class ProbeHooks(Attachable):
         """
         from pylibbpf.hook.probes import Ksyscall
 
-        self._need_type("attach_ksyscall", ProgType.KPROBE)
+        self._need_type("attach_ksyscall", "KPROBE")
         cookie = checked_cookie(cookie)
         return self._attach_to(Ksyscall(text("name", name), bool(retprobe), cookie))
 
@@ -149,7 +148,7 @@ class ProbeHooks(Attachable):
         """
         from pylibbpf.hook.probes import Uprobe
 
-        self._need_type("attach_uprobe", ProgType.KPROBE)
+        self._need_type("attach_uprobe", "KPROBE")
         _check_mode(mode)
         integer("offset", offset, 64)
         # PERF_UPROBE_REF_CTR_OFFSET_BITS: more the kernel has no room for.
@@ -193,7 +192,7 @@ class ProbeHooks(Attachable):
         """
         from pylibbpf.hook.probes import UprobeMulti
 
-        self._need_type("attach_uprobe_multi", ProgType.KPROBE)
+        self._need_type("attach_uprobe_multi", "KPROBE")
         names, places = _strings("functions", functions), integers("offsets", offsets)
         counters = integers("ref_ctr_offsets", ref_ctr_offsets)
         values = integers("cookies", cookies)
@@ -240,7 +239,7 @@ class ProbeHooks(Attachable):
         """
         from pylibbpf.hook.probes import Usdt
 
-        self._need_type("attach_usdt", ProgType.KPROBE)
+        self._need_type("attach_usdt", "KPROBE")
         text("provider", provider)
         text("name", name)
         path, pid = _binary(binary, pid)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pylibbpf.arguments import descriptor, integer, network_namespace
 from pylibbpf.attach.base import Attachable
-from pylibbpf.uapi.enums import ProgType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class SocketHooks(Attachable):
         """
         from pylibbpf.hook.sockets import SkLookup
 
-        self._need_type("attach_sk_lookup", ProgType.SK_LOOKUP)
+        self._need_type("attach_sk_lookup", "SK_LOOKUP")
         return self._attach_to(SkLookup(network_namespace(netns)))
 
     def attach_flow_dissector(
@@ -59,7 +58,7 @@ class SocketHooks(Attachable):
         """
         from pylibbpf.hook.sockets import FlowDissector
 
-        self._need_type("attach_flow_dissector", ProgType.FLOW_DISSECTOR)
+        self._need_type("attach_flow_dissector", "FLOW_DISSECTOR")
         return self._attach_to(FlowDissector(network_namespace(netns), link))
 
     def attach_socket(self, socket: sockets.socket | int) -> Link:
@@ -78,7 +77,7 @@ class SocketHooks(Attachable):
         """
         from pylibbpf.hook.sockets import SocketFilter
 
-        self._need_type("attach_socket", ProgType.SOCKET_FILTER)
+        self._need_type("attach_socket", "SOCKET_FILTER")
         return self._attach_to(SocketFilter(_socket(socket)))
 
     def attach_reuseport(self, socket: sockets.socket | int) -> Link:
@@ -98,7 +97,7 @@ class SocketHooks(Attachable):
         """
         from pylibbpf.hook.sockets import Reuseport
 
-        self._need_type("attach_reuseport", ProgType.SK_REUSEPORT, ProgType.SOCKET_FILTER)
+        self._need_type("attach_reuseport", "SK_REUSEPORT", "SOCKET_FILTER")
         return self._attach_to(Reuseport(_socket(socket)))
 
     def attach_sockmap(
@@ -123,7 +122,7 @@ class SocketHooks(Attachable):
         from pylibbpf.hook.sockets import Sockmap
         from pylibbpf.map import Map
 
-        self._need_type("attach_sockmap", ProgType.SK_SKB, ProgType.SK_MSG)
+        self._need_type("attach_sockmap", "SK_SKB", "SK_MSG")
         if not isinstance(map, Map):
             raise TypeError(f"the map is one of obj.maps, not {type(map).__name__}")
         kind = None if attach_type is None else integer("attach_type", attach_type, 32)

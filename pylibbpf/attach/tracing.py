@@ -5,7 +5,6 @@ from __future__ import annotations
 from pylibbpf.arguments import cookie as checked_cookie
 from pylibbpf.arguments import descriptor, text
 from pylibbpf.attach.base import Attachable
-from pylibbpf.uapi.enums import ProgType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class TracingHooks(Attachable):
         """
         from pylibbpf.hook.tracing import Tracepoint
 
-        self._need_type("attach_tracepoint", ProgType.TRACEPOINT)
+        self._need_type("attach_tracepoint", "TRACEPOINT")
         cookie = checked_cookie(cookie)
         return self._attach_to(Tracepoint(text("category", category), text("name", name), cookie))
 
@@ -61,9 +60,7 @@ class TracingHooks(Attachable):
         """
         from pylibbpf.hook.tracing import RawTracepoint
 
-        self._need_type(
-            "attach_raw_tracepoint", ProgType.RAW_TRACEPOINT, ProgType.RAW_TRACEPOINT_WRITABLE
-        )
+        self._need_type("attach_raw_tracepoint", "RAW_TRACEPOINT", "RAW_TRACEPOINT_WRITABLE")
         return self._attach_to(RawTracepoint(text("name", name), checked_cookie(cookie)))
 
     def attach_trace(self, *, cookie: int | None = None) -> Link:
@@ -82,7 +79,7 @@ class TracingHooks(Attachable):
         """
         from pylibbpf.hook.tracing import Trace
 
-        self._need_type("attach_trace", ProgType.TRACING)
+        self._need_type("attach_trace", "TRACING")
         return self._attach_to(Trace(checked_cookie(cookie)))
 
     def attach_lsm(self) -> Link:
@@ -98,7 +95,7 @@ class TracingHooks(Attachable):
         """
         from pylibbpf.hook.tracing import Lsm
 
-        self._need_type("attach_lsm", ProgType.LSM)
+        self._need_type("attach_lsm", "LSM")
         return self._attach_to(Lsm())
 
     def attach_freplace(
@@ -115,7 +112,7 @@ class TracingHooks(Attachable):
         """
         from pylibbpf.hook.tracing import Freplace
 
-        self._need_type("attach_freplace", ProgType.EXT)
+        self._need_type("attach_freplace", "EXT")
         if (program is None) != (function is None):
             raise ValueError("give the program and its function, or neither")
         if function is not None:

@@ -67,8 +67,9 @@ from pylibbpf.spec import (
     ObjectSpec,
     ReferenceKind,
 )
+from pylibbpf.uapi.attaching import attaches_itself
 from pylibbpf.uapi.enums import MapType
-from pylibbpf.uapi.sections import attaches_itself, program_type
+from pylibbpf.uapi.sections import program_type
 
 DONE, FAILED = 0, 1
 

@@ -7,16 +7,11 @@ source; releases in between and kernels by their change logs.
 
 from __future__ import annotations
 
+from pylibbpf.uapi.attaching import ATTACH_THEMSELVES
 from pylibbpf.uapi.enums import AttachType, ProgType
 from pylibbpf.uapi.flags import BPF_F_SLEEPABLE, BPF_F_XDP_HAS_FRAGS
 
-__all__ = ["SECTIONS", "Section", "attaches_itself", "program_type", "section"]
-
-# What an iterator goes through, by what it needs to be told or can be limited to (users of
-# bpf_iter_reg_target in the kernel).
-ITERATES_MAP = frozenset(("bpf_map_elem", "bpf_sk_storage_map", "sockmap"))
-ITERATES_TASKS = frozenset(("task", "task_file", "task_vma"))
-ITERATES_CGROUPS = frozenset(("cgroup",))
+__all__ = ["SECTIONS", "Section", "program_type", "section"]
 
 
 class Section:
@@ -85,21 +80,6 @@ def section(name: str) -> Section | None:
     return found if found is not None and found.extends else None
 
 
-def attaches_itself(name: str) -> bool:
-    """True where a program of this SEC() can be attached without being told more.
-
-    That needs a name with an attach function and, behind the slash, what to attach to:
-    ``SEC("kprobe")`` alone leaves the function to the caller, ``SEC("iter/bpf_map_elem")`` the map
-    and ``SEC("iter/cgroup")`` the cgroup.
-    """
-    found, target = section(name), name.partition("/")[2]
-    if found is None or not found.attaches:
-        return False
-    if found.attach_type == AttachType.TRACE_ITER:
-        return bool(target) and target not in ITERATES_MAP | ITERATES_CGROUPS
-    return bool(target)
-
-
 def program_type(name: str) -> ProgType | None:
     """Give the type of a program by its section: ``"tp/syscalls/sys_enter_openat"``.
 
@@ -127,27 +107,25 @@ def _rows() -> list[Section]:
                     kind,
                     attach_type,
                     extends=name.endswith("+"),
+                    attaches=name.removesuffix("+") in ATTACH_THEMSELVES,
                     **{"sleepable": last in ("s", "s+"), **facts},  # type: ignore[arg-type]
                 )
             )
 
-    def auto(names: str, kind: ProgType, attach_type: int = 0, **facts: object) -> None:
-        add(names, kind, attach_type, attaches=True, **facts)
-
     # Probes.
-    auto("kprobe+ kretprobe+ ksyscall+ kretsyscall+ uprobe+ uretprobe+ usdt+", p.KPROBE)
-    auto("uprobe.s+ uretprobe.s+", p.KPROBE, kernel=(6, 0))
-    auto("usdt.s+", p.KPROBE, libbpf=(1, 3), kernel=(6, 0))
-    auto("kprobe.multi+ kretprobe.multi+", p.KPROBE, a.TRACE_KPROBE_MULTI, kernel=(5, 18))
-    auto("kprobe.session+", p.KPROBE, a.TRACE_KPROBE_SESSION, libbpf=(1, 5), kernel=(6, 10))
-    auto(
+    add("kprobe+ kretprobe+ ksyscall+ kretsyscall+ uprobe+ uretprobe+ usdt+", p.KPROBE)
+    add("uprobe.s+ uretprobe.s+", p.KPROBE, kernel=(6, 0))
+    add("usdt.s+", p.KPROBE, libbpf=(1, 3), kernel=(6, 0))
+    add("kprobe.multi+ kretprobe.multi+", p.KPROBE, a.TRACE_KPROBE_MULTI, kernel=(5, 18))
+    add("kprobe.session+", p.KPROBE, a.TRACE_KPROBE_SESSION, libbpf=(1, 5), kernel=(6, 10))
+    add(
         "uprobe.multi+ uretprobe.multi+ uprobe.multi.s+ uretprobe.multi.s+",
         p.KPROBE,
         a.TRACE_UPROBE_MULTI,
         libbpf=(1, 3),
         kernel=(6, 6),
     )
-    auto(
+    add(
         "uprobe.session+ uprobe.session.s+",
         p.KPROBE,
         a.TRACE_UPROBE_SESSION,
@@ -157,17 +135,17 @@ def _rows() -> list[Section]:
     add("perf_event", p.PERF_EVENT)
 
     # The kernel's own trace points and functions.
-    auto("tracepoint+ tp+", p.TRACEPOINT)
-    auto("tracepoint.s+ tp.s+", p.TRACEPOINT, libbpf=(1, 8), kernel=(7, 2))
-    auto("raw_tracepoint+ raw_tp+", p.RAW_TRACEPOINT)
-    auto("raw_tracepoint.s+ raw_tp.s+", p.RAW_TRACEPOINT, libbpf=(1, 8), kernel=(7, 2))
-    auto("raw_tracepoint.w+ raw_tp.w+", p.RAW_TRACEPOINT_WRITABLE)
-    auto("tp_btf+", p.TRACING, a.TRACE_RAW_TP, attach_btf=True)
-    auto("tp_btf.s+", p.TRACING, a.TRACE_RAW_TP, attach_btf=True, libbpf=(1, 8), kernel=(7, 2))
-    auto("fentry+ fentry.s+", p.TRACING, a.TRACE_FENTRY, attach_btf=True)
-    auto("fexit+ fexit.s+", p.TRACING, a.TRACE_FEXIT, attach_btf=True)
-    auto("fmod_ret+ fmod_ret.s+", p.TRACING, a.MODIFY_RETURN, attach_btf=True)
-    auto(
+    add("tracepoint+ tp+", p.TRACEPOINT)
+    add("tracepoint.s+ tp.s+", p.TRACEPOINT, libbpf=(1, 8), kernel=(7, 2))
+    add("raw_tracepoint+ raw_tp+", p.RAW_TRACEPOINT)
+    add("raw_tracepoint.s+ raw_tp.s+", p.RAW_TRACEPOINT, libbpf=(1, 8), kernel=(7, 2))
+    add("raw_tracepoint.w+ raw_tp.w+", p.RAW_TRACEPOINT_WRITABLE)
+    add("tp_btf+", p.TRACING, a.TRACE_RAW_TP, attach_btf=True)
+    add("tp_btf.s+", p.TRACING, a.TRACE_RAW_TP, attach_btf=True, libbpf=(1, 8), kernel=(7, 2))
+    add("fentry+ fentry.s+", p.TRACING, a.TRACE_FENTRY, attach_btf=True)
+    add("fexit+ fexit.s+", p.TRACING, a.TRACE_FEXIT, attach_btf=True)
+    add("fmod_ret+ fmod_ret.s+", p.TRACING, a.MODIFY_RETURN, attach_btf=True)
+    add(
         "fsession+ fsession.s+",
         p.TRACING,
         a.TRACE_FSESSION,
@@ -178,12 +156,12 @@ def _rows() -> list[Section]:
     for kind in ("fentry", "fexit", "fsession"):
         attach_type = a[f"TRACE_{kind.upper()}_MULTI"]
         names = f"{kind}.multi+ {kind}.multi.s+"
-        auto(names, p.TRACING, attach_type, libbpf=(1, 8), kernel=(7, 2))
-    auto("freplace+", p.EXT, attach_btf=True)
-    auto("lsm+ lsm.s+", p.LSM, a.LSM_MAC, attach_btf=True)
+        add(names, p.TRACING, attach_type, libbpf=(1, 8), kernel=(7, 2))
+    add("freplace+", p.EXT, attach_btf=True)
+    add("lsm+ lsm.s+", p.LSM, a.LSM_MAC, attach_btf=True)
     add("lsm_cgroup+", p.LSM, a.LSM_CGROUP, attach_btf=True, kernel=(6, 0))
-    auto("iter+", p.TRACING, a.TRACE_ITER, attach_btf=True)
-    auto("iter.s+", p.TRACING, a.TRACE_ITER, attach_btf=True, kernel=(5, 18))
+    add("iter+", p.TRACING, a.TRACE_ITER, attach_btf=True)
+    add("iter.s+", p.TRACING, a.TRACE_ITER, attach_btf=True, kernel=(5, 18))
     add("syscall", p.SYSCALL, sleepable=True, kernel=(5, 14))
     add("struct_ops+", p.STRUCT_OPS)
     add("struct_ops.s+", p.STRUCT_OPS, libbpf=(1, 2), kernel=(6, 3))

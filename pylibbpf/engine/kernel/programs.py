@@ -152,7 +152,7 @@ class KernelProgram(Part):
         """Why it could not be attached to what its SEC() says."""
         from pylibbpf.engine.kernel.attach import explain
         from pylibbpf.engine.kernel.sections import hook_of
-        from pylibbpf.uapi.sections import attaches_itself
+        from pylibbpf.uapi.attaching import attaches_itself
 
         if number == errno.EOPNOTSUPP and not attaches_itself(self.section):
             from pylibbpf.engine.kernel.hints import attach_method

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pylibbpf.uapi.attaching import ATTACH_THEMSELVES, attaches_itself
 from pylibbpf.uapi.enums import AttachType, ProgType
-from pylibbpf.uapi.sections import SECTIONS, attaches_itself, program_type, section
+from pylibbpf.uapi.sections import SECTIONS, program_type, section
 
 
 def test_counts():
@@ -64,3 +65,10 @@ def test_types_of_older_names():
     assert program_type("?tp/a/b") is ProgType.TRACEPOINT
     assert program_type("xdp_drop") is None
     assert program_type("") is None
+
+
+def test_every_name_that_attaches_itself_is_a_section():
+    assert {each.name for each in SECTIONS.values() if each.attaches} == ATTACH_THEMSELVES
+    assert all(SECTIONS[name].extends for name in ATTACH_THEMSELVES)
+    iterators = {name for name, row in SECTIONS.items() if row.attach_type == AttachType.TRACE_ITER}
+    assert iterators == {"iter", "iter.s"}

@@ -28,8 +28,8 @@ from pylibbpf.engine.kernel.hints.rows import (
 )
 from pylibbpf.engine.kernel.host import Host
 from pylibbpf.engine.kernel.needs import type_name
+from pylibbpf.uapi.attaching import attaches_itself
 from pylibbpf.uapi.enums import LinkType, MapType, ProgType
-from pylibbpf.uapi.sections import attaches_itself
 from pylibbpf.uapi.sections import section as find_section
 
 TYPE_CHECKING = False
