@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pylibbpf.btf.parse import Btf
     from pylibbpf.engine.abc import Engine, LinkHandle, MapHandle
     from pylibbpf.link import Link
-    from pylibbpf.map import Map
+    from pylibbpf.map import Map, QueueMap
     from pylibbpf.program import Program
     from pylibbpf.streams import Stream
     from pylibbpf.variables import Globals
@@ -223,6 +223,20 @@ class Object(Streams):
         from pylibbpf.map import typed
 
         return typed(self.maps[name])
+
+    def queue(self, name: str) -> QueueMap:
+        """The queue or stack of that name.
+
+        Raises:
+            KeyError: there is no such map.
+            TypeError: it is neither.
+        """
+        from pylibbpf.map.queue import QueueMap
+
+        found = self.maps[name]
+        if not isinstance(found, QueueMap):
+            raise TypeError(f"map {name!r} is neither a queue nor a stack, but {found!r}")
+        return found
 
     # ---- life
 

@@ -244,7 +244,10 @@ def test_lpm_trie(obj):
 
 
 def test_queue_and_stack(obj):
-    queue, stack = obj.map("queue"), obj.map("stack")
+    queue, stack = obj.queue("queue"), obj.queue("stack")
+    assert (queue, stack) == (obj.map("queue"), obj.map("stack"))
+    with pytest.raises(TypeError, match="neither a queue nor a stack"):
+        obj.queue("hash")
     for each in (queue, stack):
         with pytest.raises(IndexError, match="empty"):
             each.pop()
