@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 WARN, INFO, DEBUG = 0, 1, 2
+_LOGGER = "pylibbpf"
 
 # libbpf tells the reason first, and then on each level that something failed.
 _SUMMARIES = ("failed to load", "failed to perform CO-RE relocations")
@@ -69,14 +70,33 @@ class Capture:
             return
         import logging
 
-        logger = logging.getLogger("pylibbpf")
         # libbpf's "info" is a remark on how it gets on; users of a library call that debug.
         levels = {WARN: logging.WARNING, INFO: logging.DEBUG, DEBUG: logging.DEBUG}
-        for level, text in self.messages:
-            logger.log(levels.get(level, logging.DEBUG), "%s", text.rstrip())
+        least = _least_level()
+        said = [(levels.get(level, logging.DEBUG), text) for level, text in self.messages]
+        said = [(level, text) for level, text in said if level >= least]
+        if said:
+            logger = logging.getLogger(_LOGGER)
+            for level, text in said:
+                logger.log(level, "%s", text.rstrip())
 
 
 def _debugging() -> bool:
-    # Whoever wants debug messages has imported logging; we need not.
+    return _least_level() <= 10  # logging.DEBUG; whoever wants those messages has imported logging
+
+
+def _least_level() -> int:
+    """The least level of our logger that is not thrown away.
+
+    Asked for at every call, and so without logging's own lock (``getLogger()`` and
+    ``isEnabledFor()`` take it): what a signal handler raises between the acquiring of that lock
+    and its ``try`` would leave it held, and other threads waiting for it for ever.
+    """
     logging = sys.modules.get("logging")
-    return logging is not None and logging.getLogger("pylibbpf").isEnabledFor(logging.DEBUG)
+    manager = getattr(getattr(logging, "Logger", None), "manager", None)
+    if logging is None or manager is None:
+        return 30  # logging.WARNING, its default; another thread may be about to import it
+    logger = manager.loggerDict.get(_LOGGER)
+    if not isinstance(logger, logging.Logger):
+        logger = logging.root  # nobody has asked for ours by name yet
+    return max(int(logger.getEffectiveLevel()), int(manager.disable) + 1)
