@@ -1,0 +1,28 @@
+"""What tests of real kernels are given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from guest.rows.ground import Ground
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "bpf_guest: runs in a guest, on a kernel of its own")
+
+
+@pytest.fixture(scope="session")
+def guest() -> None:
+    """A machine that is thrown away (``pylibbpf vm run``)."""
+    if not os.environ.get("PYLIBBPF_GUEST"):
+        pytest.skip("needs a guest: pylibbpf vm run -- python -m pytest tests/guest")
+
+
+@pytest.fixture(scope="session")
+def ground(guest: None, bpf: None, objects: Path) -> Iterator[Ground]:
+    """What rows stand on."""
+    with Ground(objects) as made:
+        yield made
