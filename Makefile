@@ -8,6 +8,9 @@ DURATION ?= 10
 # For `make objects`: another clang, another folder.
 CLANG ?=
 OUT ?=
+# For `make test-long`: how many random cases, and from which seed.
+N ?=
+SEED ?=
 # More arguments for pytest, or for the benchmarks.
 ARGS ?=
 
@@ -17,12 +20,13 @@ export ZIG_GLOBAL_CACHE_DIR ?= $(abspath $(VENV))/.cache/zig
 BOOTSTRAP = '$(or $(PYTHON),$(shell sh tools/python.sh))' tools/bootstrap.py --venv '$(VENV)'
 PY = '$(VENV)/bin/python'
 
-.PHONY: run test setup objects lint bench wheel-check clean help
+.PHONY: run test test-long setup objects lint bench wheel-check clean help
 
 help:
 	@echo 'make run          set up, then show the files that processes open, live'
 	@echo '                  (DURATION=seconds, default 10; 0: until Ctrl-C)'
 	@echo 'make test         set up, then run the tests'
+	@echo 'make test-long    long random tests (N=cases, default 1000; SEED=number, default random)'
 	@echo 'make setup        set up only: then $(VENV)/bin/pylibbpf works'
 	@echo 'make objects      compile the BPF programs of examples and tests'
 	@echo '                  (CLANG=command OUT=folder: with another compiler, elsewhere)'
@@ -42,6 +46,10 @@ run:
 test:
 	@$(BOOTSTRAP) --with test
 	@$(PY) -m pytest $(ARGS)
+
+test-long:
+	@$(BOOTSTRAP) --with test
+	@PYLIBBPF_TEST_N='$(N)' PYLIBBPF_TEST_SEED='$(SEED)' $(PY) -m pytest -m long $(ARGS)
 
 objects:
 	@$(BOOTSTRAP)

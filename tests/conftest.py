@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import effort
 import pytest
+from hypothesis import HealthCheck, settings
 from wire import Wire, cable
 
 from pylibbpf.cli.mounts import private_mounts
 
 ROOT = Path(__file__).parent.parent
+LONG = ROOT / "tests" / "long"
 
 # bits of CapEff (include/uapi/linux/capability.h)
 _NET_ADMIN, _SYS_ADMIN, _PERFMON, _BPF = 12, 21, 38, 39
@@ -32,12 +36,67 @@ def _has(*bits: int) -> bool:
     return all(held >> bit & 1 for bit in bits)
 
 
+@pytest.hookimpl(tryfirst=True)  # before hypothesis looks at its seed
 def pytest_configure(config: pytest.Config) -> None:
     """Mount tracefs and bpffs where they are missing: for this process and its children alone."""
     if _has(_SYS_ADMIN) and Path("/proc/self/ns/mnt").exists():
         # Where that fails, so do the tests that need it, and say why.
         with contextlib.suppress(OSError):
             private_mounts(tracefs=True, bpffs=True)
+    if _long(config):
+        _prepare_long(config)
+
+
+def _long(config: pytest.Config) -> bool:
+    """Whether long tests are to be run: by ``-m long``, or by naming their folder."""
+    wanted = config.option.markexpr
+    if wanted:
+        return "long" in wanted and "not long" not in wanted
+    return any(Path(one.partition("::")[0]).absolute().is_relative_to(LONG) for one in config.args)
+
+
+def _prepare_long(config: pytest.Config) -> None:
+    """Settings of hypothesis for N and SEED, for those tests that have none of their own."""
+    settings.register_profile(
+        "long",
+        max_examples=effort.N,
+        database=None,  # what failed before would come first: not the same run
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    settings.load_profile("long")
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(effort.SEED)
+    os.environ.update(PYLIBBPF_TEST_N=str(effort.N), PYLIBBPF_TEST_SEED=str(effort.SEED))
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    return f"long tests: {effort.again()}" if _long(config) else None
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if _long(config) and terminalreporter.stats.get("failed"):
+        terminalreporter.write_line(f"to run the same again: {effort.again()}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out long tests, unless somebody asks for them."""
+    if _long(config):
+        return
+    left = [item for item in items if item.get_closest_marker("long")]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in set(left)]
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Random numbers of a long test's own, from the seed (tests/effort.py)."""
+    return effort.chance(request.node.name)
 
 
 @pytest.fixture(scope="session")
