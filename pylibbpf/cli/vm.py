@@ -221,6 +221,7 @@ def report(outcome: Outcome) -> int:
         ways.BootFailed: BOOT,
         ways.Hung: HANG,
         ways.NoVerdict: LOST,
+        ways.Stopped: INTERRUPTED,
     }
     _tell(f"Linux {outcome.kernel}: {outcome.message}")
     lines = outcome.last_lines()

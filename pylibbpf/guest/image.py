@@ -28,6 +28,7 @@ _BUSYBOX = "/usr/bin/busybox", "/bin/busybox"
 _STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PT_INTERP = 3
+RECORDS = "PYLIBBPF_RECORDS"  # names the character device that takes a command's records
 
 
 def base(kernel: Kernel, folder: Path, say: Callable[[str], None]) -> bytes:
@@ -110,10 +111,12 @@ def own(
     shares: Sequence[str],
     mark: str,
     terminal: tuple[int, int] | None = None,
+    records: bool = False,
 ) -> bytes:
-    """The part of one run. ``mark`` ends the command's output.
+    """The part of one run. ``mark`` ends the command's output, and its records.
 
-    ``terminal`` is the size (columns, rows) of the terminal that the command gets, if any.
+    ``terminal`` is the size (columns, rows) of the terminal that the command gets, if any;
+    ``records`` whether there is a port for records.
     """
     archive = Cpio()
     archive.folder("guest")
@@ -121,7 +124,11 @@ def own(
         f"export {name}={shlex.quote(value)}"
         for name, value in environment.items()
         if _NAME.fullmatch(name)  # a shell's exported functions have other names
+        and name != RECORDS  # of a guest that this host may be
     ]
+    if records:
+        archive.file("guest/records", b"")  # init writes the device's name into it
+        lines.append(f"read -r {RECORDS} </run/guest/records; export {RECORDS}")
     text = "\n".join([*lines, f"exec {shlex.join(command)}", ""])
     archive.file("guest/command", text.encode(errors="surrogateescape"))
     archive.file("guest/folder", os.fsencode(folder))

@@ -15,6 +15,7 @@ done
 
 control=
 output=
+records=
 tries=0
 while [ $tries -lt 100 ]; do
 	for port in /sys/class/virtio-ports/*; do
@@ -22,10 +23,11 @@ while [ $tries -lt 100 ]; do
 		case $name in
 		guest.control) control=/dev/${port##*/} ;;
 		guest.output) output=/dev/${port##*/} ;;
+		guest.records) records=/dev/${port##*/} ;;
 		esac
 	done
 	[ -e /guest/terminal ] && [ -e /dev/hvc0 ] && output=/dev/hvc0
-	[ -n "$control" ] && [ -n "$output" ] && break
+	[ -n "$control" ] && [ -n "$output" ] && { [ -n "$records" ] || [ ! -e /guest/records ]; } && break
 	$B usleep 50000
 	tries=$((tries + 1))
 done
@@ -42,6 +44,7 @@ fail() {
 	$B reboot -f
 }
 say boot
+[ -z "$records" ] || echo "$records" >/guest/records
 
 options=trans=virtio,version=9p2000.L,msize=512000
 $B mount -t 9p -o "$options,ro,cache=loose" host /lower ||

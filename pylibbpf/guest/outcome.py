@@ -7,7 +7,8 @@ Outcome
 ├── TimedOut         the command did not end in time; the guest still answered
 ├── Hung             the command did not end in time, and the guest no longer answered
 ├── BootFailed       the command was never started
-└── NoVerdict        the guest ended by itself, without saying how the command ended
+├── NoVerdict        the guest ended by itself, without saying how the command ended
+└── Stopped          another thread ended the run (Job.stop)
 """
 
 from __future__ import annotations
@@ -52,6 +53,12 @@ class Outcome:
         )
 
 
+def _late(timeout: float, idle: bool) -> str:
+    if idle:
+        return f"the command recorded nothing for {timeout:g} s"
+    return f"the command did not end within {timeout:g} s"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exited(Outcome):
     """The command ended. A signal N that killed it shows as status 128 + N."""
@@ -76,13 +83,17 @@ class Panicked(Outcome):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedOut(Outcome):
-    """The command ran too long. The console ends with the kernel stack of each process."""
+    """The command ran too long. The console ends with the kernel stack of each process.
+
+    With ``idle``, ``timeout`` is the time in which it recorded nothing.
+    """
 
     timeout: float
+    idle: bool = False
 
     @property
     def message(self) -> str:
-        return f"the command did not end within {self.timeout:g} s"
+        return _late(self.timeout, self.idle)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +101,11 @@ class Hung(Outcome):
     """The command ran too long, and the guest did not answer when it was asked why."""
 
     timeout: float
+    idle: bool = False
 
     @property
     def message(self) -> str:
-        return (
-            f"the guest hangs: the command did not end within {self.timeout:g} s, "
-            "and the guest does not answer"
-        )
+        return f"the guest hangs: {_late(self.timeout, self.idle)}, and the guest does not answer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,3 +128,12 @@ class NoVerdict(Outcome):
     @property
     def message(self) -> str:
         return f"no status of the command: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped(Outcome):
+    """The run was ended on this side, before the command."""
+
+    @property
+    def message(self) -> str:
+        return "the run was stopped before the command ended"

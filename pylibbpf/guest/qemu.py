@@ -18,11 +18,15 @@ from pylibbpf.guest.outcome import GuestError
 PROGRAM = "qemu-system-x86_64"
 KVM, TCG = "kvm", "tcg"
 
-# Without KVM the clock is QEMU's own; a guest is thrown away, and needs no mitigations.
+# Without KVM the clock is QEMU's own; a guest is thrown away, and needs no mitigations. For a
+# second after a panic it stays: QEMU then hands on what the guest wrote faster than we read.
 APPEND = (
-    "console=ttyS0 rdinit=/init panic=-1 oops=panic quiet loglevel=4 nokaslr mitigations=off "
+    "console=ttyS0 rdinit=/init panic=1 oops=panic quiet loglevel=4 nokaslr mitigations=off "
     "no_timer_check tsc=reliable random.trust_cpu=on"
 )
+# With an event descriptor, QEMU would look at what the guest wrote only later, in another thread.
+# Without it, what write(2) has taken has left the guest when it returns: a panic comes too late.
+_SERIAL = "virtio-serial-pci,ioeventfd=off"
 
 
 def find() -> str:
@@ -108,6 +112,7 @@ class Machine:
     console: int
     control: int
     output: int
+    records: int | None = None
     terminal: bool = False
     append: str = ""
     shares: Sequence[str] = ()
@@ -126,7 +131,7 @@ class Machine:
         yield from ("-initrd", f"/proc/self/fd/{self.initramfs}")
         yield from ("-append", f"{APPEND} {self.append}".rstrip())
         yield from ("-chardev", f"socket,id=console,fd={self.console}")
-        yield from ("-serial", "chardev:console", "-device", "virtio-serial-pci")
+        yield from ("-serial", "chardev:console", "-device", _SERIAL)
         yield from ("-chardev", f"socket,id=control,fd={self.control}")
         yield from ("-device", "virtserialport,chardev=control,name=guest.control")
         yield from ("-chardev", f"socket,id=output,fd={self.output}")
@@ -134,6 +139,9 @@ class Machine:
             yield from ("-device", "virtconsole,chardev=output")
         else:
             yield from ("-device", "virtserialport,chardev=output,name=guest.output")
+        if self.records is not None:
+            yield from ("-chardev", f"socket,id=records,fd={self.records}")
+            yield from ("-device", "virtserialport,chardev=records,name=guest.records")
         yield from ("-virtfs", _files("/", "host", "readonly=on,"))
         for number, share in enumerate(self.shares):
             yield from ("-virtfs", _files(share, f"share{number}"))

@@ -10,6 +10,7 @@ import selectors
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from pylibbpf.guest.outcome import (
     NoVerdict,
     Outcome,
     Panicked,
+    Stopped,
     TimedOut,
 )
 
@@ -33,6 +35,7 @@ BOOT = 180.0
 KVM_SILENCE = 10.0
 ANSWER = 20.0
 DRAIN = 60.0
+SETTLED = 1.0
 
 _CONSOLE = 1 << 18  # bytes of the console to keep
 _PR_SET_PDEATHSIG = 1
@@ -56,6 +59,15 @@ class Job:
     ``append`` is added to the kernel's command line. The guest may write to the folders in
     ``shares``; its other writes go to memory. ``terminal`` is the descriptor of a terminal that
     the command is to be connected to, as a shell is; ``size`` its columns and rows.
+
+    ``records`` is called with what the command writes to the character device that the variable
+    PYLIBBPF_RECORDS names in the guest: bytes in their order, in pieces of any size. One process at
+    a time can open the device, and a write of more than 32 KiB takes a part and says so. What it
+    took reaches ``records`` even if the guest panics at once, and before the outcome is returned.
+    ``idle`` is a limit in seconds for the time without a record, from the command's start on; at
+    its end the run ends as at the end of ``timeout``.
+
+    ``stop`` may be set by any thread: the guest then ends within a moment, as Stopped.
     """
 
     kernel: Kernel
@@ -68,6 +80,41 @@ class Job:
     shares: Sequence[str] = ()
     terminal: int | None = None
     size: tuple[int, int] = (80, 24)
+    records: Output | None = None
+    idle: float | None = None
+    stop: threading.Event | None = None
+
+
+class Marked:
+    """A stream that a mark ends; what comes after the mark is nobody's."""
+
+    def __init__(self, mark: bytes, write: Output) -> None:
+        self._mark = mark
+        self._write = write
+        self._pending = b""  # what may be the beginning of the mark
+        self.complete = False
+
+    def take(self, data: bytes) -> None:
+        if self.complete:
+            return  # from what the command left running
+        data = self._pending + data
+        at = data.find(self._mark)
+        if at >= 0:
+            self.complete = True
+            kept = len(data) - at
+            self._pending = b""
+        else:
+            sizes = range(min(len(self._mark) - 1, len(data)), 0, -1)
+            kept = next((n for n in sizes if data.endswith(self._mark[:n])), 0)
+            self._pending = data[len(data) - kept :]
+        if len(data) > kept:
+            self._write(data[: len(data) - kept])
+
+    def end(self) -> None:
+        """No mark will come."""
+        if self._pending:
+            self._write(self._pending)
+        self._pending = b""
 
 
 class Session:
@@ -80,14 +127,15 @@ class Session:
         self._base = base
         self._program = program
         self._accelerator = accelerator
-        self._write = output
         self._shares = [os.path.realpath(share) for share in job.shares]
         self._mark = f"[end of guest {secrets.token_hex(16)}]".encode()
+        self._output = Marked(self._mark, output)
+        self._records = Marked(self._mark, job.records) if job.records is not None else None
         self._selector = selectors.DefaultSelector()
         self._open: set[str] = set()  # ports that QEMU has not closed
-        self._pending = b""  # output that may be the beginning of the mark
-        self._complete = False
-        self._heard = 0.0  # when the last output came
+        self._gone = False  # QEMU has ended
+        self._heard = 0.0  # when the last output came, and the last record
+        self._recorded = 0.0
         self._line = b""
         self._console = bytearray()
         self._qemu_said = bytearray()
@@ -96,57 +144,68 @@ class Session:
         self._dump: list[str] = []
         self._status: int | None = None
         self._failed: str | None = None
-        self._asked: float | None = None
+        self._asked: float | None = None  # when the guest was asked why
+        self._limit: dict[str, object] = {}  # which limit is over
         self._start = 0.0
 
     def run(self) -> Outcome:
         """Start QEMU and stay with it; whatever happens, it has ended when this returns."""
-        pairs: list[socket.socket] = []
+        ours: dict[str, socket.socket] = {}
+        theirs: dict[str, socket.socket] = {}
         process: subprocess.Popen[bytes] | None = None
+        ending: int | None = None
+        takers = {
+            "control": self._take_control,
+            "output": self._take_output,
+            "console": self._take_console,
+            "said": self._take_said,
+        }
+        if self._records is not None:
+            takers["records"] = self._take_records
         initramfs = self._initramfs()
         try:
-            for _ in range(4):
-                pairs += socket.socketpair()
-            ours, theirs = pairs[::2], pairs[1::2]
-            control, output = ours[:2]
+            for name in takers:
+                ours[name], theirs[name] = socket.socketpair()
             machine = qemu.Machine(
                 kernel=self._job.kernel,
                 accelerator=self._accelerator,
                 memory=self._job.memory,
                 initramfs=initramfs,
-                control=theirs[0].fileno(),
-                output=theirs[1].fileno(),
-                console=theirs[2].fileno(),
+                control=theirs["control"].fileno(),
+                output=theirs["output"].fileno(),
+                console=theirs["console"].fileno(),
+                records=theirs["records"].fileno() if "records" in theirs else None,
                 terminal=self._job.terminal is not None,
                 append=self._job.append,
                 shares=self._shares,
             )
-            passed = (initramfs, *(each.fileno() for each in theirs[:3]))
+            passed = [initramfs, *(s.fileno() for name, s in theirs.items() if name != "said")]
             # An interruption must not come between QEMU's start and our knowing of it.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, _GUARDED)
             try:
                 self._start = time.monotonic()
-                process = _spawn(machine.command(self._program), passed, theirs[3], before)
+                process = _spawn(machine.command(self._program), passed, theirs["said"], before)
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            for each in theirs:
+            for each in theirs.values():
                 each.close()
-            takers = (self._take_control, self._take_output, self._take_console, self._take_said)
-            for name, port, take in zip(
-                ("control", "output", "console", "said"), ours, takers, strict=True
-            ):
-                self._watch(name, port, take)
+            for name, take in takers.items():
+                self._watch(name, ours[name], take)
+            ending = os.pidfd_open(process.pid)
+            self._watch_end(ending)
             if self._job.terminal is not None:
-                self._watch_terminal(self._job.terminal, output)
-            return self._follow(process, control)
+                self._watch_terminal(self._job.terminal, ours["output"])
+            return self._follow(process, ours["control"])
         finally:
             if process is not None:
                 process.kill()
                 process.wait()
             self._selector.close()
-            for each in pairs:
+            for each in (*ours.values(), *theirs.values()):
                 each.close()
             os.close(initramfs)
+            if ending is not None:
+                os.close(ending)
 
     def _initramfs(self) -> int:
         job = self._job
@@ -157,6 +216,7 @@ class Session:
             shares=self._shares,
             mark=self._mark.decode(),
             terminal=job.size if job.terminal is not None else None,
+            records=job.records is not None,
         )
         number = os.memfd_create("initramfs")
         try:
@@ -172,7 +232,7 @@ class Session:
     def _watch(self, name: str, port: socket.socket, take: Callable[[bytes], None]) -> None:
         def read() -> None:
             try:
-                data = port.recv(1 << 16)
+                data = port.recv(1 << 18)
             except ConnectionResetError:
                 data = b""
             if data:
@@ -183,6 +243,13 @@ class Session:
 
         self._open.add(name)
         self._selector.register(port, selectors.EVENT_READ, read)
+
+    def _watch_end(self, process: int) -> None:
+        def ended() -> None:
+            self._gone = True
+            self._selector.unregister(process)
+
+        self._selector.register(process, selectors.EVENT_READ, ended)
 
     def _watch_terminal(self, terminal: int, port: socket.socket) -> None:
         def read() -> None:
@@ -195,21 +262,13 @@ class Session:
         self._selector.register(terminal, selectors.EVENT_READ, read)
 
     def _take_output(self, data: bytes) -> None:
-        if self._complete:
-            return  # from what the command left running
+        self._output.take(data)
         self._heard = self._past()
-        data = self._pending + data
-        at = data.find(self._mark)
-        if at >= 0:
-            self._complete = True
-            kept = len(data) - at
-            self._pending = b""
-        else:
-            sizes = range(min(len(self._mark) - 1, len(data)), 0, -1)
-            kept = next((n for n in sizes if data.endswith(self._mark[:n])), 0)
-            self._pending = data[len(data) - kept :]
-        if len(data) > kept:
-            self._write(data[: len(data) - kept])
+
+    def _take_records(self, data: bytes) -> None:
+        assert self._records is not None
+        self._records.take(data)
+        self._recorded = self._past()  # after it was taken, however long that took
 
     def _take_control(self, data: bytes) -> None:
         *lines, self._line = (self._line + data).split(b"\n")
@@ -236,31 +295,62 @@ class Session:
 
     def _follow(self, process: subprocess.Popen[bytes], control: socket.socket) -> Outcome:
         while True:
-            for key, _ in self._selector.select(0.1):
-                key.data()
+            self._look(0.1)
+            if self._gone:
+                while self._look(0):  # all that is left: QEMU writes no more
+                    pass
             outcome = self._verdict(process) or self._patience(control)
             if outcome is not None:
-                if self._pending:
-                    self._write(self._pending)
+                self._output.end()
+                if self._records is not None:
+                    self._records.end()
                 return outcome
+
+    def _look(self, timeout: float) -> bool:
+        """Take what has come; whether anything has."""
+        ready = self._selector.select(timeout)
+        for key, _ in ready:
+            key.data()
+        return bool(ready)
 
     def _verdict(self, process: subprocess.Popen[bytes]) -> Outcome | None:
         """What the guest, or its end, says."""
-        gone = "console" not in self._open and "control" not in self._open
+        stop = self._job.stop is not None and self._job.stop.is_set()
         if self._status is not None:
-            silent = self._past() - max(self._heard, self._seconds["exit"])
-            if self._complete or gone or silent > DRAIN:
+            if stop or self._gone or self._all_said():
                 return self._made(Exited, status=self._status)
             return None
+        if stop:
+            return self._made(Stopped)
         if self._failed is not None:
             return self._made(BootFailed, reason=self._failed)
         if self._accelerator == qemu.KVM and b"KVM internal error" in self._qemu_said:
             # QEMU then stays, paused
             return self._ended(f"KVM failed: {self._last_said()}")
-        # The kernel stays where somebody gave it another panic= than ours.
-        if gone or b"---[ end Kernel panic" in self._console:
+        if self._gone:
+            return self._end(process)
+        if b"---[ end Kernel panic" in self._console:
+            # The kernel stays where somebody gave it another panic= than ours. It writes no more,
+            # but QEMU may still have some of what it wrote.
+            deadline = self._past() + DRAIN
+            while self._look(0.5) and self._past() < deadline:
+                pass
             return self._end(process)
         return None
+
+    def _all_said(self) -> bool:
+        """Whether all that the command wrote has come: it has ended."""
+        past, ended = self._past(), self._seconds["exit"]
+        if past - max(self._heard, self._recorded, ended) > DRAIN:
+            return True
+        if not self._output.complete:
+            return False
+        if self._records is None or self._records.complete:
+            return True
+        # What the command left running holds the port of the records: no mark can come.
+        return "unsealed" in self._seconds and (
+            past - max(self._recorded, ended) > SETTLED or past - ended > DRAIN
+        )
 
     def _end(self, process: subprocess.Popen[bytes]) -> Outcome:
         """The guest is at its end, and has not said how its command ended."""
@@ -273,14 +363,10 @@ class Session:
         said = re.findall(r"pylibbpf-guest: fail ([^\r\n]*)", text)
         if said:
             return self._made(BootFailed, reason=said[-1])
-        try:
-            code: int | None = process.wait(5)
-        except subprocess.TimeoutExpired:
-            code = None
+        code = process.wait()
         if code == 0:
             return self._ended("the guest rebooted or switched itself off")
-        how = f"with status {code}" if code is not None else "its connection to us"
-        return self._ended(f"QEMU ended {how}: {self._last_said()}")
+        return self._ended(f"QEMU ended with status {code}: {self._last_said()}")
 
     def _patience(self, control: socket.socket) -> Outcome | None:
         """What the clock says."""
@@ -294,20 +380,31 @@ class Session:
             if past > BOOT:
                 return self._made(BootFailed, reason=f"no command started within {BOOT:g} s")
             return None
-        limit = self._job.timeout
-        if limit is None or past - self._seconds["run"] <= limit:
-            return None
         if self._asked is None:
+            if not self._over(past):
+                return None
             self._asked = past
             try:
                 control.sendall(b"dump\n")
             except OSError:
                 pass  # QEMU has just ended: the next look finds out how
         elif "dumped" in self._seconds or past - self._seconds.get("alive", past) > ANSWER:
-            return self._made(TimedOut, timeout=limit)
+            return self._made(TimedOut, **self._limit)
         elif "alive" not in self._seconds and past - self._asked > ANSWER:
-            return self._made(Hung, timeout=limit)
+            return self._made(Hung, **self._limit)
         return None
+
+    def _over(self, past: float) -> bool:
+        """Whether the command's time is up."""
+        started = self._seconds["run"]
+        for limit, since, idle in (
+            (self._job.timeout, started, False),
+            (self._job.idle, max(started, self._recorded), True),
+        ):
+            if limit is not None and past - since > limit:
+                self._limit = {"timeout": limit, "idle": idle}
+                return True
+        return False
 
     def _ended(self, reason: str) -> Outcome:
         if "run" in self._seconds:

@@ -7,6 +7,9 @@ import select
 import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,7 @@ from pylibbpf.guest.outcome import (
     NoVerdict,
     Outcome,
     Panicked,
+    Stopped,
     TimedOut,
 )
 from pylibbpf.guest.session import Job
@@ -67,14 +71,20 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class Run:
     """One run, what it wrote, and what was said about it."""
 
-    def __init__(self, part: str, timeout: float | None = 60.0, **facts: object) -> None:
+    def __init__(
+        self,
+        part: str,
+        timeout: float | None = 60.0,
+        output: Callable[[bytes], None] | None = None,
+        **facts: object,
+    ) -> None:
         self.written = b""
         self.said: list[str] = []
         kernel = Kernel("test", "1.2.3", Path("/dev/null"), None, None)
         job = Job(kernel=kernel, command=["true"], timeout=timeout, **facts)  # type: ignore[arg-type]
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("FAKE_GUEST", part)
-            self.outcome: Outcome = runner.run(job, self._take, self.said.append)
+            self.outcome: Outcome = runner.run(job, output or self._take, self.said.append)
 
     def _take(self, data: bytes) -> None:
         self.written += data
@@ -204,6 +214,200 @@ def test_a_guest_that_does_not_answer_hangs(host, monkeypatch):
 
 def test_a_command_that_ends_while_its_guest_is_asked(host):
     run = Run("started(); asked(); control('exit 5'); write('output', mark); stay()", 0.2)
+    assert isinstance(run.outcome, Exited)
+
+
+class Records:
+    """Takes records."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.pieces = 0
+
+    def __call__(self, data: bytes) -> None:
+        self.data += data
+        self.pieces += 1
+
+
+def test_records(host):
+    records = Records()
+    run = Run(
+        "started(); write('records', b'one\\n'); write('output', b'out')\n"
+        "write('records', b'two')\n"
+        "write('records', mark + b'late'); control('exit 0'); write('output', mark); stay()",
+        records=records,
+    )
+    assert isinstance(run.outcome, Exited)
+    assert records.data == b"one\ntwo"
+    assert run.written == b"out"
+
+
+def test_there_is_no_port_for_records_that_nobody_takes(host):
+    run = Run("control('fail ' + ','.join(sorted(ports))); stay()")
+    assert isinstance(run.outcome, BootFailed)
+    assert run.outcome.reason == "console,control,output"
+
+
+def test_a_command_that_records_nothing(host):
+    records = Records()
+    run = Run(
+        "started(); write('records', mark); control('exit 2'); write('output', mark); stay()",
+        records=records,
+    )
+    assert isinstance(run.outcome, Exited)
+    assert records.pieces == 0
+
+
+def test_an_exit_waits_for_the_records(host):
+    records = Records()
+    run = Run(
+        "started(); control('exit 2'); write('output', mark); time.sleep(.5)\n"
+        "write('records', b'late' + mark); stay()",
+        records=records,
+    )
+    assert isinstance(run.outcome, Exited)
+    assert records.data == b"late"
+
+
+def test_records_whose_port_something_that_the_command_left_running_holds(host, monkeypatch):
+    monkeypatch.setattr(session, "SETTLED", 0.3)
+    records = Records()
+    run = Run(
+        "started(); write('records', b'x'); control('unsealed', 'exit 2'); write('output', mark)\n"
+        "stay()",
+        records=records,
+    )
+    assert isinstance(run.outcome, Exited)
+    assert records.data == b"x"
+
+
+def test_records_that_never_end_do_not_keep_the_guest(host, monkeypatch):
+    monkeypatch.setattr(session, "DRAIN", 0.5)
+    run = Run(
+        "started(); control('unsealed', 'exit 2'); write('output', mark)\n"
+        "while True: write('records', b'x' * 100)",
+        records=Records(),
+    )
+    assert isinstance(run.outcome, Exited)
+
+
+def test_what_was_written_before_a_panic_is_delivered_before_the_outcome(host):
+    # more than sockets hold: the guest waits for us, and panics as soon as the last part is away
+    records = Records()
+    run = Run(
+        "started()\n"
+        "def push(port, size):\n"
+        "    data = memoryview(bytes(size))\n"
+        "    while data: data = data[os.write(int(ports[port]), data):]\n"
+        "push('records', 5_000_000); push('output', 3_000_000)\n"
+        "write('records', b'last' + mark[:5]); panic()",
+        records=records,
+    )
+    assert isinstance(run.outcome, Panicked)
+    assert records.data == bytes(5_000_000) + b"last[end "
+    assert len(run.written) == 3_000_000
+
+
+def test_what_was_written_before_a_panic_after_which_the_kernel_stays(host):
+    records = Records()
+    run = Run(
+        "started(); panic(); write('console', b'\\n---[ end Kernel panic - x ]---')\n"
+        "for n in range(40): write('records', bytes(100_000))\n"
+        "stay()",
+        records=records,
+    )
+    assert isinstance(run.outcome, Panicked)
+    assert len(records.data) == 4_000_000
+
+
+def test_a_command_that_records_nothing_for_too_long(host):
+    run = Run(
+        "started(); write('records', b'x'); asked(); control('alive', 'dump -- 7 x', 'dumped')\n"
+        "stay()",
+        timeout=None,
+        idle=0.3,
+        records=Records(),
+    )
+    assert isinstance(run.outcome, TimedOut)
+    assert run.outcome.message == "the command recorded nothing for 0.3 s"
+    assert run.outcome.last_lines(1) == "-- 7 x"
+
+
+def test_a_guest_that_records_nothing_and_does_not_answer(host, monkeypatch):
+    monkeypatch.setattr(session, "ANSWER", 0.3)
+    run = Run("started(); stay()", timeout=None, idle=0.2, records=Records())
+    assert isinstance(run.outcome, Hung)
+    assert run.outcome.message == (
+        "the guest hangs: the command recorded nothing for 0.2 s, and the guest does not answer"
+    )
+
+
+def test_records_keep_a_command_from_being_idle(host):
+    run = Run(
+        "started()\n"
+        "for n in range(30): write('records', b'x'); time.sleep(.1)\n"
+        "write('records', mark); control('exit 0'); write('output', mark); stay()",
+        timeout=None,
+        idle=2.0,
+        records=Records(),
+    )
+    assert isinstance(run.outcome, Exited)
+
+
+def test_the_time_that_the_host_takes_for_a_record_is_not_the_commands(host):
+    taken = []
+
+    def slow(data: bytes) -> None:
+        taken.append(data)
+        if len(taken) == 1:
+            time.sleep(1.5)
+
+    run = Run(
+        "started(); write('records', b'x'); time.sleep(.3); write('records', b'y' + mark)\n"
+        "control('exit 0'); write('output', mark); stay()",
+        timeout=None,
+        idle=1.0,
+        records=slow,
+    )
+    assert isinstance(run.outcome, Exited)
+
+
+def test_a_run_in_another_thread_is_stopped_from_this_one(host):
+    stop = threading.Event()
+    runs: list[Run] = []
+    pids: list[int] = []
+    seen = threading.Event()
+
+    def take(data: bytes) -> None:
+        pids.append(int(data))
+        seen.set()
+
+    def job() -> None:
+        part = "started(); write('records', b'%d' % os.getpid()); stay()"
+        runs.append(Run(part, stop=stop, records=take))
+
+    thread = threading.Thread(target=job)
+    thread.start()
+    try:
+        assert seen.wait(30)
+        guest = os.pidfd_open(pids[0])
+    finally:
+        stop.set()
+        thread.join(30)
+    assert not thread.is_alive()
+    assert isinstance(runs[0].outcome, Stopped)
+    assert runs[0].outcome.message == "the run was stopped before the command ended"
+    assert select.select([guest], [], [], 0)[0], "QEMU is still there"
+    os.close(guest)
+
+
+def test_an_exit_that_was_reported_is_no_stop(host):
+    stop = threading.Event()
+    run = Run(
+        "started(); control('exit 4'); time.sleep(.3); write('output', b'x'); stay()",
+        stop=stop,
+        output=lambda data: stop.set(),
+    )
     assert isinstance(run.outcome, Exited)
 
 
