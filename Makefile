@@ -8,6 +8,8 @@ DURATION ?= 10
 # For `make objects`: another clang, another folder.
 CLANG ?=
 OUT ?=
+# For `make test-all` and `make kernels`: the kernels of guests.
+KERNELS ?= 6.1,6.12,7.2
 # For `make test-long`: how many random cases, and from which seed.
 N ?=
 SEED ?=
@@ -20,12 +22,13 @@ export ZIG_GLOBAL_CACHE_DIR ?= $(abspath $(VENV))/.cache/zig
 BOOTSTRAP = '$(or $(PYTHON),$(shell sh tools/python.sh))' tools/bootstrap.py --venv '$(VENV)'
 PY = '$(VENV)/bin/python'
 
-.PHONY: run test test-long setup objects lint bench wheel-check clean help
+.PHONY: run test test-all test-long setup objects lint bench wheel-check clean help
 
 help:
 	@echo 'make run          set up, then show the files that processes open, live'
 	@echo '                  (DURATION=seconds, default 10; 0: until Ctrl-C)'
-	@echo 'make test         set up, then run the tests'
+	@echo 'make test         set up, then run the tests; those of real kernels in a guest with 6.12'
+	@echo 'make test-all     the same, with guests of 6.1, 6.12 and 7.2 (KERNELS=names)'
 	@echo 'make test-long    long random tests (N=cases, default 1000; SEED=number, default random)'
 	@echo 'make setup        set up only: then $(VENV)/bin/pylibbpf works'
 	@echo 'make objects      compile the BPF programs of examples and tests'
@@ -46,6 +49,10 @@ run:
 test:
 	@$(BOOTSTRAP) --with test
 	@$(PY) -m pytest $(ARGS)
+
+test-all:
+	@$(BOOTSTRAP) --with test
+	@$(PY) -m pytest --bpf-kernels=$(KERNELS) $(ARGS)
 
 test-long:
 	@$(BOOTSTRAP) --with test

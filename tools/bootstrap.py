@@ -3,8 +3,9 @@
 
 ``make setup``, ``make run`` and ``make test`` call it. As root on Debian it installs what is
 missing; as anybody else it brings its own: pip and Python.h from Debian packages unpacked into the
-virtual environment, a compiler from PyPI (ziglang), libbpf beside the extension. A second run finds
-nothing to do and takes a fraction of a second.
+virtual environment, a compiler from PyPI (ziglang), libbpf beside the extension. For the tests
+(``--with test``) root gets QEMU, too, for those that run in a throwaway VM; others skip them, and
+say what to install. A second run finds nothing to do and takes a fraction of a second.
 
 Standard library only. Keeps to what Python 3.8 reads, to tell an old Python what is wrong.
 """
@@ -14,6 +15,7 @@ import ctypes
 import hashlib
 import json
 import os
+import platform
 import pwd
 import shlex
 import shutil
@@ -187,6 +189,20 @@ def has_library(name: str) -> bool:
     return True
 
 
+def may_install() -> bool:
+    return os.geteuid() == 0 and debpkg.available()
+
+
+def for_guests() -> List[str]:
+    """The packages that throwaway VMs want, and that are missing here."""
+    if platform.machine() != "x86_64":
+        return []  # pylibbpf.guest.qemu: guests run this host's programs, on kernels for x86-64
+    wanted = [] if shutil.which("qemu-system-x86_64") else ["qemu-system-x86"]
+    # One that needs shared libraries stays as it is: the two packages exclude each other, and
+    # guests then bring their own.
+    return wanted + ([] if shutil.which("busybox") else ["busybox-static"])
+
+
 class Setup:
     """One virtual environment, and what is known of it."""
 
@@ -226,6 +242,9 @@ class Setup:
             return False
         if done["extension"] and not any(EXTENSION_FOLDER.glob("_libbpf*.so")):
             return False
+        # Root gets what is missing for guests, unless that has failed on a host as this one.
+        if "test" in self.extras and may_install() and for_guests() != done["guests"]:
+            return False
         # Without the extension: worth another try once the host has changed.
         if not done["extension"] and done["host"] != self.host():
             return False
@@ -241,6 +260,7 @@ class Setup:
             "extras": self.extras,
             "extension": extension,
             "host": self.host(),
+            "guests": for_guests(),
             "notes": self.notes,
         }
         self.stamp.write_text(json.dumps(done, indent=2) + "\n")
@@ -249,7 +269,7 @@ class Setup:
 
     def run(self) -> None:
         say(f"pylibbpf goes into {self.venv} (the first time takes a minute or two)")
-        if os.geteuid() == 0:
+        if may_install():
             self.system_packages()
         self.make_venv()
         self.use_writable_caches()
@@ -274,10 +294,8 @@ class Setup:
 
     def system_packages(self) -> None:
         """As root: what is missing, from Debian. Where that fails, the other ways remain."""
-        if not debpkg.available():
-            return
         version = "{}.{}".format(*sys.version_info[:2])
-        wanted = []
+        wanted = for_guests() if "test" in self.extras else []
         command = compiler()
         if command is None:
             wanted += ["gcc", "libc6-dev"]
