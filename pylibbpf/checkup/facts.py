@@ -18,7 +18,11 @@ from pylibbpf.checkup.report import (
 )
 from pylibbpf.engine.kernel.config import read_config
 from pylibbpf.engine.kernel.host import Host
-from pylibbpf.engine.kernel.privileges import in_initial_user_namespace, lockdown_mode
+from pylibbpf.engine.kernel.privileges import (
+    filtered_calls,
+    in_initial_user_namespace,
+    lockdown_mode,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,6 +131,7 @@ def _process(host: Host) -> Process:
         bounding=host.capabilities("CapBnd"),
         initial_user_namespace=in_initial_user_namespace(host),
         seccomp=_SECCOMP.get(host.status("Seccomp") or ""),
+        filtered_calls=filtered_calls(host),
         no_new_privileges=no_new == "1" if no_new else None,
         memlock=_memlock(host),
     )

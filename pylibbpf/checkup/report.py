@@ -77,6 +77,7 @@ class Process:
     bounding: frozenset[str] | None
     initial_user_namespace: bool | None  # False: capabilities do not count for BPF
     seccomp: str | None  # "none", "strict", "filter"
+    filtered_calls: tuple[str, ...]  # "bpf", "perf_event_open": those that the filter refuses
     no_new_privileges: bool | None
     memlock: Memlock
 

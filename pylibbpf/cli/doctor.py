@@ -19,7 +19,8 @@ cannot be known is null.
     ``enable``, ``harden`` (the sysctls), ``always_on``.
 ``process``
     ``uid``, ``effective``, ``permitted``, ``bounding`` (["CAP_BPF", ...]),
-    ``initial_user_namespace``, ``seccomp`` ("none", "strict", "filter"), ``no_new_privileges``,
+    ``initial_user_namespace``, ``seccomp`` ("none", "strict", "filter"), ``filtered_calls``
+    (["bpf", "perf_event_open"]: those that the filter refuses), ``no_new_privileges``,
     ``memlock`` (``soft``, ``hard``: bytes, null for unlimited; ``matters``: whether this kernel
     counts BPF's memory there).
 ``security``
@@ -172,7 +173,9 @@ def _about_process(report: Report) -> Iterator[str]:
     process, security = report.process, report.security
     yield from _fact("user", f"uid {process.uid}{_about_namespace(process)}")
     yield from _fact("capabilities", _about_capabilities(process))
-    yield from _fact("seccomp", process.seccomp or "not known")
+    filtered = " and ".join(process.filtered_calls)
+    seccomp = process.seccomp or "not known"
+    yield from _fact("seccomp", f"{seccomp}, which refuses {filtered}" if filtered else seccomp)
     yield from _fact("lockdown", security.lockdown or "not known (securityfs is not mounted)")
     modules = security.modules
     yield from _fact(

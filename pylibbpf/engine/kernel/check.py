@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _LIBELF, _FORMAT, _ENDIAN = 4000, 4001, 4003
 _LOG_BEGIN = "-- BEGIN PROG LOAD LOG --\n"
+# A seccomp filter may say ENOSYS, as if the kernel had no such call.
+_REFUSALS = (errnos.EPERM, errnos.EACCES, errnos.ENOSYS)
 _LOG_END = "-- END PROG LOAD LOG --"
 
 
@@ -60,17 +62,18 @@ def failure(
     if _for_want_of_modules(number, log):
         unseen = _why_modules(why(errnos.ESRCH) if why is not None else None)
         return BpfPermissionError(errnos.EPERM, operation, object, unseen, log=log)
-    if number in (errnos.EPERM, errnos.EACCES):
+    if number in _REFUSALS:
         from pylibbpf.engine.kernel.privileges import explain_eperm
 
         diagnosis = explain_eperm(operation, errno=number, **facts)
         text = diagnosis.text()
-        if diagnosis.cause is None:
+        if diagnosis.cause is None and number != errnos.ENOSYS:
             from pylibbpf.engine.kernel.probe import alternatives
 
             other = alternatives(facts.get("section"))
             text += f". Instead, works here: {other}" if other else ""
-        return BpfPermissionError(number, operation, object, text, log=log)
+        if diagnosis.cause is not None or number != errnos.ENOSYS:
+            return BpfPermissionError(number, operation, object, text, log=log)
     known = why(number) if why is not None else None
     if known is not None:
         return BpfError(number, operation, object, known, log=log)
@@ -133,7 +136,7 @@ def load_failure(
     if program is None and _for_want_of_modules(number, capture.text):
         return failure(number, "load", name, capture)
     subject = program or _failed_map(capture)
-    if subject is None and number not in (errnos.EPERM, errnos.EACCES):
+    if subject is None and number not in _REFUSALS:
         # Nothing is known of what failed but what libbpf said: no hint would be better.
         return BpfError(number, "load", name, capture.last_warning(), log=capture.text)
     pinning = [text for _, text in capture.messages if "pin" in text and "map '" in text]

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-__all__ = ["BPF_SYSCALL", "CAPABILITIES", "Host"]
+__all__ = ["BPF_SYSCALL", "CAPABILITIES", "PERF_SYSCALL", "Host"]
 
 # include/uapi/linux/capability.h: the name of each bit of CapEff.
 CAPABILITIES = (
@@ -24,14 +24,21 @@ CAPABILITIES = (
 )
 
 BPF_SYSCALL = {"x86_64": 321, "aarch64": 280}
+PERF_SYSCALL = {"x86_64": 298, "aarch64": 241}
 
 
 class Host:
-    """What the probes read; ``root`` and ``call`` stand in for the machine in tests."""
+    """What the probes read; ``root``, ``call`` and ``perf`` stand in for the machine in tests."""
 
-    def __init__(self, root: str = "/", call: Callable[[], int | None] | None = None) -> None:
+    def __init__(
+        self,
+        root: str = "/",
+        call: Callable[[], int | None] | None = None,
+        perf: Callable[[], int | None] | None = None,
+    ) -> None:
         self.root = root
-        self._call = call
+        self._call = call or _bpf_answer
+        self._perf = perf or _perf_answer
 
     def read(self, path: str) -> str | None:
         """The text of a file, or None where it is missing or may not be read."""
@@ -156,10 +163,11 @@ class Host:
 
     def bpf_answer(self) -> int | None:
         """The errno of bpf(2) for a command that does not exist: EINVAL where calls get through."""
-        try:
-            return self._call() if self._call else _bpf_answer()
-        except Exception:  # a probe must not hide the error that it is to explain
-            return None
+        return _answer(self._call)
+
+    def perf_answer(self) -> int | None:
+        """The errno of perf_event_open(2) for a flag that does not exist: EINVAL likewise."""
+        return _answer(self._perf)
 
     def _path(self, path: str) -> str:
         return os.path.join(self.root, path)
@@ -172,12 +180,29 @@ def _leading_digits(text: str) -> Iterator[str]:
         yield character
 
 
+def _answer(call: Callable[[], int | None]) -> int | None:
+    try:
+        return call()
+    except Exception:  # a probe must not hide the error that it is to explain
+        return None
+
+
 def _bpf_answer() -> int | None:
+    return _errno_of(BPF_SYSCALL, 0x7FFF, None, 0)
+
+
+def _perf_answer() -> int | None:
+    # kernel/events/core.c looks at the flags before anything else.
+    return _errno_of(PERF_SYSCALL, None, 0, -1, -1, 0x7FFF0000)
+
+
+def _errno_of(numbers: dict[str, int], *arguments: int | None) -> int | None:
     import ctypes
 
-    number = BPF_SYSCALL.get(os.uname().machine)
+    number = numbers.get(os.uname().machine)
     if number is None:
         return None
     libc = ctypes.CDLL(None, use_errno=True)
     ctypes.set_errno(0)
-    return ctypes.get_errno() if libc.syscall(number, 0x7FFF, None, 0) < 0 else 0
+    words = [each if each is None else ctypes.c_long(each) for each in arguments]
+    return ctypes.get_errno() if libc.syscall(number, *words) < 0 else 0

@@ -14,7 +14,7 @@ from pylibbpf.engine.kernel.host import Host
 from pylibbpf.uapi.enums import ProgType
 from pylibbpf.uapi.sections import program_type
 
-__all__ = ["NETLINK", "Case", "needs", "program_of", "type_name"]
+__all__ = ["NETLINK", "Case", "kept_by_sysctl", "needs", "program_of", "type_name"]
 
 # What a program type needs besides CAP_BPF (is_perfmon_prog_type, is_net_admin_prog_type).
 _PROGRAM_NEEDS: dict[str, tuple[str, ...]] = {
@@ -99,7 +99,8 @@ class Case:
 
     @property
     def by_perf(self) -> bool:
-        return self.attaches and self.program in _PERF
+        by_link = self.hook.endswith((".multi", ".multi.s", ".session", ".session.s"))
+        return self.attaches and self.program in _PERF and not by_link
 
     @property
     def opens_perf_buffer(self) -> bool:
@@ -128,13 +129,13 @@ def needs(case: Case) -> tuple[str, ...]:
     """The names of the capabilities, without CAP_; none where they make no difference."""
     found = list(case.more)
     if case.loads:
-        open_ = case.programs and _OPEN_PROGRAMS.issuperset(case.programs)
-        if not (open_ and _unprivileged_allowed(case.host)):
+        if not (_is_for_all(case) and _unprivileged_allowed(case.host)):
             found.append("BPF")
         for program in case.programs:
             found += _PROGRAM_NEEDS.get(program, ())
     elif case.makes_map:
-        if not (case.map in _OPEN_MAPS and _unprivileged_allowed(case.host)):
+        needless = _OPEN_MAPS | _NETWORK_MAPS
+        if not (case.map in needless and _unprivileged_allowed(case.host)):
             found.append("BPF")
         if case.map in _NETWORK_MAPS:
             found.append("NET_ADMIN")
@@ -154,9 +155,22 @@ def needs(case: Case) -> tuple[str, ...]:
         found.append("SYS_ADMIN")  # setns(2)
     elif "id" in case.words or case.words & {"list", "enumerate", "stats"}:
         found.append("SYS_ADMIN")
-    elif "btf" in case.words and "load" in case.words and not _unprivileged_allowed(case.host):
-        found.append("BPF")
+    elif {"btf", "load"} <= case.words:
+        found.append("BPF")  # btf_load() in kernel/bpf/syscall.c, whatever the sysctl says
     return tuple(dict.fromkeys(found))
+
+
+def kept_by_sysctl(case: Case) -> int | None:
+    """kernel.unprivileged_bpf_disabled, where nothing else keeps this from all users."""
+    if not _is_for_all(case):
+        return None
+    return case.host.number("proc/sys/kernel/unprivileged_bpf_disabled") or None
+
+
+def _is_for_all(case: Case) -> bool:
+    if case.makes_map:
+        return case.map in _OPEN_MAPS
+    return case.loads and bool(case.programs) and _OPEN_PROGRAMS.issuperset(case.programs)
 
 
 def _unprivileged_allowed(host: Host) -> bool:

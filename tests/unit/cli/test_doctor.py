@@ -32,6 +32,7 @@ _SCHEMA = {
         "bounding": {list, type(None)},
         "initial_user_namespace": _TRUTH,
         "seccomp": _TEXT,
+        "filtered_calls": {list},
         "no_new_privileges": _TRUTH,
         "memlock": {"soft": _NUMBER, "hard": _NUMBER, "matters": _TRUTH},
     },

@@ -26,6 +26,7 @@ class Machine:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.answer: int | None = errno.EINVAL
+        self.perf_answer: int | None = errno.EINVAL
         self.write("proc/sys/kernel/osrelease", "6.12.9-amd64\n")
         self.write("proc/sys/kernel/unprivileged_bpf_disabled", "2\n")
         self.write("proc/sys/kernel/perf_event_paranoid", "2\n")
@@ -61,7 +62,7 @@ class Machine:
         )
 
     def host(self) -> Host:
-        return Host(str(self.root), lambda: self.answer)
+        return Host(str(self.root), lambda: self.answer, lambda: self.perf_answer)
 
     def why(self, operation: str, **case: object) -> Diagnosis:
         return explain_eperm(operation, host=self.host(), **case)  # type: ignore[arg-type]
@@ -93,8 +94,11 @@ def test_loading_names_the_missing_capabilities(
     found = machine.why("load", program_type=program)
     assert found.cause is not None
     assert found.cause.startswith(f"the process lacks {missing}")
-    assert "unprivileged_bpf_disabled is 2" in found.cause
+    # Only what is open to all where the sysctl allows it is kept from them by the sysctl.
+    by_sysctl = program == "socket_filter"
+    assert ("unprivileged_bpf_disabled is 2" in found.cause) is by_sysctl
     assert found.mend is not None
+    assert ("sudo sysctl kernel.unprivileged_bpf_disabled=0" in found.mend) is by_sysctl
     assert "run as root" in found.mend
     assert f"grant {missing}" in found.mend
     assert found.text() == f"{found.cause}. To mend it: {found.mend}"
@@ -104,7 +108,7 @@ def test_loading_names_the_missing_capabilities(
     ("have", "missing"),
     [
         (("BPF",), "the process lacks CAP_PERFMON; needed for tracepoint: CAP_BPF and CAP_PERFMON"),
-        (("PERFMON",), "the process lacks CAP_BPF (kernel.unprivileged_bpf_disabled is 2);"),
+        (("PERFMON",), "the process lacks CAP_BPF; needed for tracepoint"),
         (("BPF", "PERFMON"), None),
         (("SYS_ADMIN",), None),
     ],
@@ -141,7 +145,7 @@ def test_a_whole_object_needs_what_its_programs_need(machine: Machine) -> None:
     machine.status(effective=0)
     found = machine.why("load", program_types=["xdp", ProgType.TRACEPOINT, "sched_cls"])
     assert found.cause is not None
-    assert found.cause.startswith("the process lacks CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (")
+    assert found.cause.startswith("the process lacks CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON")
     machine.status(effective=bits("BPF", "PERFMON"))
     found = machine.why("load", program_types=["xdp", ProgType.TRACEPOINT])
     assert found.cause == (
@@ -170,6 +174,23 @@ def test_unprivileged_programs_and_maps_where_the_sysctl_allows_them(machine: Ma
     assert machine.why("create map", map_type="hash").cause is None
     assert "CAP_BPF" in (machine.why("load", program_type="xdp").cause or "")
     assert "CAP_BPF" in (machine.why("create map", map_type="lru_hash").cause or "")
+
+
+def test_a_sysctl_that_stays_until_the_next_boot(machine: Machine) -> None:
+    machine.write("proc/sys/kernel/unprivileged_bpf_disabled", "1\n")
+    machine.status(effective=0)
+    for case in ({"operation": "load", "section": "socket"}, {"operation": "create map"}):
+        found = machine.why(**case, map_type="hash")
+        assert "kernel.unprivileged_bpf_disabled is 1" in (found.cause or "")
+        assert "unprivileged_bpf_disabled=0" not in (found.mend or "")
+
+
+def test_where_the_sysctl_allows_it_some_maps_need_no_cap_bpf(machine: Machine) -> None:
+    machine.write("proc/sys/kernel/unprivileged_bpf_disabled", "0\n")
+    machine.status(effective=0)
+    cause = machine.why("create map", map_type="sockmap").cause
+    assert cause == "the process lacks CAP_NET_ADMIN"
+    assert machine.why("load btf").cause == "the process lacks CAP_BPF"
 
 
 def test_maps(machine: Machine) -> None:
@@ -453,7 +474,9 @@ def test_lockdown(
     ("seccomp", "answer", "verdict", "text"),
     [
         ("2", errno.EPERM, "cause", "a seccomp filter refuses"),
-        ("2", errno.EINVAL, "ruled_out", "seccomp and other filters"),
+        ("2", errno.ENOSYS, "cause", "a seccomp filter refuses the system call bpf(2)"),
+        ("2", errno.EINVAL, "ruled_out", "a filter is active, and lets bpf(2) through"),
+        ("0", errno.EINVAL, "ruled_out", "seccomp and other filters"),
         ("2", None, "possible", "a seccomp filter is active"),
         ("0", errno.EPERM, "cause", "by a security module"),
         ("0", None, "ruled_out", "seccomp (not active)"),
@@ -468,6 +491,65 @@ def test_filters_of_the_system_call(
     told = getattr(machine.why("load", program_type="xdp"), verdict)
     texts = (told,) if isinstance(told, str) else told
     assert any(text in each for each in texts)
+
+
+def test_beside_a_filter_it_is_told_what_else_is_wrong(machine: Machine) -> None:
+    machine.status(seccomp="2", effective=bits("NET_ADMIN"))
+    machine.answer = errno.EPERM
+    found = machine.why("load", program_type="tracepoint")
+    filter_, _, missing = (found.cause or "").partition("; ")
+    assert filter_.startswith("a seccomp filter refuses the system call bpf(2)")
+    assert missing == "the process lacks CAP_BPF and CAP_PERFMON"
+    assert "--cap-add=BPF" in (found.mend or "")
+    assert "SystemCallFilter=bpf" in (found.mend or "")
+
+
+@pytest.mark.parametrize(
+    ("operation", "section", "cause"),
+    [
+        ("attach", "tp/sched/sched_switch", True),
+        ("attach", "kprobe/f", True),
+        ("attach", "uprobe/libc.so.6:f", True),
+        ("attach", "perf_event", True),
+        ("perf buffer", None, True),
+        ("attach", "kprobe.multi/f", False),
+        ("attach", "uprobe.multi/libc.so.6:f", False),
+        ("attach", "raw_tp/f", False),
+        ("load", "tp/sched/sched_switch", False),
+    ],
+)
+@pytest.mark.parametrize("answer", [errno.EPERM, errno.ENOSYS])
+def test_a_filter_of_perf_event_open(
+    machine: Machine, operation: str, section: str | None, cause: bool, answer: int
+) -> None:
+    machine.status(seccomp="2")
+    machine.perf_answer = answer
+    found = machine.why(operation, section=section, errno=answer)
+    assert ("perf_event_open(2)" in (found.cause or "")) is cause
+    if cause and section:
+        assert "need no perf_event_open(2)" in (found.instead or "")
+
+
+def test_a_call_that_the_kernel_has_not_is_filtered_by_nobody(machine: Machine) -> None:
+    machine.answer = errno.ENOSYS
+    machine.status(effective=0)
+    assert machine.why("load", program_type="xdp", errno=errno.ENOSYS).cause is None
+    machine.status(effective=0, seccomp="2")
+    machine.remove("proc/sys/kernel/unprivileged_bpf_disabled")
+    found = machine.why("load", program_type="xdp", errno=errno.ENOSYS)
+    assert found.cause is None
+    assert "a seccomp filter" in found.possible[0]
+
+
+def test_old_kernels_refuse_every_command_to_the_unprivileged(machine: Machine) -> None:
+    """Before 5.19 their EPERM says nothing about filters."""
+    machine.write("proc/sys/kernel/osrelease", "5.10.9\n")
+    machine.status(effective=0, seccomp="2")
+    machine.answer = errno.EPERM
+    found = machine.why("load", program_type="xdp")
+    assert found.cause == "the process lacks CAP_BPF and CAP_NET_ADMIN"
+    machine.status(effective=bits("BPF", "NET_ADMIN"), seccomp="2")
+    assert "a seccomp filter" in (machine.why("load", program_type="xdp").cause or "")
 
 
 @pytest.mark.parametrize(
@@ -497,7 +579,8 @@ def test_without_a_cause_the_text_says_what_was_ruled_out(machine: Machine) -> N
     found = machine.why("load", program_type="tracing")
     assert found.cause is None
     text = found.text()
-    assert text.startswith("no probe shows the cause. ruled out: a user namespace; capabilities")
+    assert text.startswith("no probe shows the cause. ruled out: seccomp and other filters of")
+    assert "; a user namespace; capabilities (the process has CAP_SYS_ADMIN); " in text
     assert "lockdown (none)" in text
     assert "\n" not in text
 
@@ -547,6 +630,7 @@ def test_a_call_that_fails_answers_nothing(tmp_path: Path) -> None:
 
 def test_the_real_call_changes_nothing_and_answers() -> None:
     assert Host().bpf_answer() in (errno.EINVAL, errno.EPERM, errno.ENOSYS, None)
+    assert Host().perf_answer() in (errno.EINVAL, errno.EPERM, errno.ENOSYS, None)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,12 @@ from pylibbpf.engine.kernel.host import Host
 from pylibbpf.engine.kernel.needs import Case, program_of, type_name
 from pylibbpf.engine.kernel.privileges import places, policy, rights
 from pylibbpf.engine.kernel.privileges.finding import Diagnosis, Finding, Verdict
-from pylibbpf.engine.kernel.privileges.policy import NO_KERNEL_MEMORY, UNLOCK, lockdown_mode
+from pylibbpf.engine.kernel.privileges.policy import (
+    NO_KERNEL_MEMORY,
+    UNLOCK,
+    filtered_calls,
+    lockdown_mode,
+)
 from pylibbpf.engine.kernel.privileges.rights import in_initial_user_namespace
 from pylibbpf.uapi.enums import MapType, ProgType
 
@@ -28,6 +33,7 @@ __all__ = [
     "Host",
     "Verdict",
     "explain_eperm",
+    "filtered_calls",
     "in_initial_user_namespace",
     "lockdown_mode",
 ]
@@ -50,12 +56,13 @@ def explain_eperm(
     socket: int | None = None,
     **_facts: object,
 ) -> Diagnosis:
-    """Find out why an operation was refused with EPERM or EACCES. Never raises.
+    """Find out why an operation was refused with EPERM, EACCES or ENOSYS. Never raises.
 
     ``operation`` is the word of the error ("load", "map create", "attach"); the program's type
     or its SEC() name (for a whole object the types of all its programs), or the map's type, tell
     which capabilities it needs; a map's descriptor shows whether the map is frozen or read-only;
     a cgroup's descriptor, with attach type and flags, which program is in the way there.
+    ENOSYS has a cause only where a filter gives it.
     ``before_verifier``: a load that was refused before the verifier looked at the program.
     Other facts, which :func:`.hints.errno_hint` takes, do no harm here.
     """
@@ -85,13 +92,19 @@ def explain_eperm(
             found = Finding(Verdict.UNKNOWN, f"{probe.__name__} ({error})")
         if found is not None:
             findings.append(found)
-        if found is not None and found.verdict is Verdict.CAUSE:
+        shown = found is not None and found.verdict is Verdict.CAUSE
+        if probe is policy.system_calls:
+            if errno == _errno.ENOSYS and not shown:
+                break  # the kernel does not have it: nothing of what follows is the reason
+        elif shown:
             break  # whatever is also wrong shows when this one is mended
     return Diagnosis(operation, tuple(findings))
 
 
-# In the order in which they are asked.
+# In the order in which they are asked. A filter acts before the kernel looks at anything else, and
+# hides what else is wrong: that is told beside it.
 _PROBES: tuple[Callable[[Case], Finding | None], ...] = (
+    policy.system_calls,
     rights.user_namespace,
     rights.addresses,
     rights.ids,
@@ -106,6 +119,5 @@ _PROBES: tuple[Callable[[Case], Finding | None], ...] = (
     policy.memlock,
     policy.verifier,
     policy.lockdown,
-    policy.system_calls,
     policy.security_modules,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import dataclass
 
 from pylibbpf.engine.kernel.host import Host
 from pylibbpf.engine.kernel.needs import Case
@@ -11,6 +12,7 @@ from pylibbpf.engine.kernel.privileges.finding import Finding, Verdict
 __all__ = [
     "NO_KERNEL_MEMORY",
     "UNLOCK",
+    "filtered_calls",
     "lockdown",
     "lockdown_mode",
     "memlock",
@@ -153,24 +155,93 @@ def _lockdown_asked(host: Host) -> str | None:
 
 
 def system_calls(case: Case) -> Finding | None:
-    """Call bpf(2) with a command that does not exist: only a filter answers EPERM to that."""
+    """Make each call so wrong that only a filter, which acts first, says anything but EINVAL."""
+    if case.words & {"addresses", "namespace"}:
+        return None  # these are other calls
     mode = case.host.status("Seccomp")
-    answer = case.host.bpf_answer()
-    if answer == errno.EINVAL:
-        return Finding(Verdict.CLEARED, "seccomp and other filters of bpf(2)")
-    if answer in (errno.EPERM, errno.EACCES, errno.ENOSYS):
-        if mode == "2":
-            return Finding(
-                Verdict.CAUSE,
-                "a seccomp filter refuses the system call bpf(2) to this process (a container?)",
-                "run the container with a seccomp profile that allows bpf and perf_event_open"
-                " (docker: --security-opt seccomp=unconfined)",
-            )
+    calls = _calls(case.host)[: 2 if case.by_perf or case.opens_perf_buffer else 1]
+    for call in calls:
+        if call.answer in _FILTERED:
+            return _filtered(case, call, mode)
+    if any(call.answer is None for call in calls):
+        return _unanswered(mode)
+    if mode == "2":
+        names = " and ".join(f"{call.name}(2)" for call in calls)
+        return Finding(Verdict.CLEARED, f"seccomp (a filter is active, and lets {names} through)")
+    return Finding(Verdict.CLEARED, "seccomp and other filters of system calls")
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    name: str
+    answer: int | None  # the errno of a call that makes no sense
+    shows: str  # a file that is there where the kernel has the call
+
+    def is_built_in(self, host: Host) -> bool:
+        return host.read(self.shows) is not None
+
+
+def _calls(host: Host) -> list[_Call]:
+    return [
+        _Call("bpf", host.bpf_answer(), "proc/sys/kernel/unprivileged_bpf_disabled"),
+        _Call("perf_event_open", host.perf_answer(), "proc/sys/kernel/perf_event_paranoid"),
+    ]
+
+
+def filtered_calls(host: Host) -> tuple[str, ...]:
+    """The system calls for BPF that a seccomp filter refuses to this process."""
+    if host.status("Seccomp") != "2":
+        return ()
+    return tuple(
+        call.name
+        for call in _calls(host)
+        if call.answer in _FILTERED
+        and (call.answer != errno.ENOSYS or call.is_built_in(host))
+        and (call.name != "bpf" or call.answer != errno.EPERM or _commands_are_read(host))
+    )
+
+
+_FILTERED = (errno.EPERM, errno.EACCES, errno.ENOSYS)
+
+
+def _filtered(case: Case, call: _Call, mode: str | None) -> Finding | None:
+    if call.name == "bpf" and call.answer == errno.EPERM and not _commands_are_read(case.host):
+        return Finding(Verdict.UNKNOWN, "seccomp")
+    if mode == "2":
+        built_in = call.answer != errno.ENOSYS or call.is_built_in(case.host)
         return Finding(
-            Verdict.CAUSE,
-            "the system call bpf(2) itself is refused, by a security module",
-            "look for the denial in the kernel's audit log (dmesg, ausearch -m avc)",
+            Verdict.CAUSE if built_in else Verdict.POSSIBLE,
+            f"a seccomp filter refuses the system call {call.name}(2) to this process"
+            " (a container, or SystemCallFilter= of systemd?)",
+            f"let the filter allow {call.name}: Docker's own does with {_DOCKER[call.name]}"
+            f" (another: --security-opt seccomp=PROFILE), systemd's with"
+            f" SystemCallFilter={call.name}",
+            _NO_PERF_CALLS if call.name == "perf_event_open" and not case.opens_perf_buffer else "",
         )
+    if call.answer == errno.ENOSYS:
+        return None  # the kernel was built without it, or nobody can tell
+    return Finding(
+        Verdict.CAUSE,
+        f"the system call {call.name}(2) itself is refused, by a security module",
+        "look for the denial in the kernel's audit log (dmesg, ausearch -m avc)",
+    )
+
+
+_DOCKER = {"bpf": "--cap-add=BPF", "perf_event_open": "--cap-add=PERFMON"}
+_NO_PERF_CALLS = "raw_tp, tp_btf, fentry, kprobe.multi and uprobe.multi need no perf_event_open(2)"
+
+
+def _commands_are_read(host: Host) -> bool:
+    """Whether bpf(2) looks at the command before it looks at capabilities, as since Linux 5.19."""
+    kernel = host.kernel()
+    if kernel is None or kernel >= (5, 19):
+        return True
+    if host.number("proc/sys/kernel/unprivileged_bpf_disabled") == 0:
+        return True
+    return bool({"BPF", "SYS_ADMIN"} & (host.capabilities() or frozenset()))
+
+
+def _unanswered(mode: str | None) -> Finding:
     if mode == "2":
         return Finding(
             Verdict.POSSIBLE, "a seccomp filter is active", "allow bpf and perf_event_open in it"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pylibbpf.engine.kernel.host import Host
-from pylibbpf.engine.kernel.needs import NETLINK, Case
+from pylibbpf.engine.kernel.needs import NETLINK, Case, kept_by_sysctl
 from pylibbpf.engine.kernel.needs import needs as needed
 from pylibbpf.engine.kernel.privileges.finding import Finding, Verdict, join
 
@@ -70,9 +70,15 @@ def capabilities(case: Case) -> Finding | None:
 
 def _missing(case: Case, needs: tuple[str, ...], missing: tuple[str, ...]) -> Finding:
     text = f"the process lacks {join(missing)}"
-    sysctl = case.host.number("proc/sys/kernel/unprivileged_bpf_disabled")
+    sysctl = kept_by_sysctl(case)
+    mend = _grant(case, needs)
     if "BPF" in missing and sysctl:
-        text += f" (kernel.unprivileged_bpf_disabled is {sysctl})"
+        text += (
+            f", and kernel.unprivileged_bpf_disabled is {sysctl}: at 0 this is open to every user"
+        )
+        # 1 stays until the next boot (bpf_unpriv_handler() in kernel/bpf/syscall.c).
+        if sysctl == 2:
+            mend += "; or open it to all: sudo sysctl kernel.unprivileged_bpf_disabled=0"
     if "PERFMON" in missing and not case.loads:
         paranoid = case.host.number("proc/sys/kernel/perf_event_paranoid")
         if paranoid is not None:
@@ -83,7 +89,7 @@ def _missing(case: Case, needs: tuple[str, ...], missing: tuple[str, ...]) -> Fi
     if case.loads and case.program is None:
         text += "; tracing programs also need CAP_PERFMON, network programs CAP_NET_ADMIN"
     probe = case.attaches and "SYS_ADMIN" in case.more
-    return Finding(Verdict.CAUSE, text, _grant(case, needs), _NO_UPROBE if probe else "")
+    return Finding(Verdict.CAUSE, text, mend, _NO_UPROBE if probe else "")
 
 
 _NO_UPROBE = (

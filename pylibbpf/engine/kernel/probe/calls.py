@@ -10,12 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pylibbpf.engine.kernel.host import BPF_SYSCALL
+from pylibbpf.engine.kernel.host import BPF_SYSCALL, PERF_SYSCALL
 from pylibbpf.engine.kernel.links import attaching
 
 __all__ = ["INSTRUCTIONS", "Answer", "Kernel"]
-
-_PERF_SYSCALL = {"x86_64": 298, "aarch64": 241}
 
 # enum bpf_cmd of include/uapi/linux/bpf.h
 MAP_CREATE, PROG_LOAD, PROG_ATTACH, PROG_GET_NEXT_ID = 0, 5, 8, 11
@@ -53,7 +51,7 @@ class Kernel:
             else f"the system calls of a machine of type {machine} are not known here"
         )
         self._bpf = BPF_SYSCALL.get(machine)
-        self._perf = _PERF_SYSCALL.get(machine)
+        self._perf = PERF_SYSCALL.get(machine)
         self._syscall = ctypes.CDLL(None, use_errno=True).syscall
         self._syscall.restype = ctypes.c_long
 

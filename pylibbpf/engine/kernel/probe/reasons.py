@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Asker"]
 
-_REFUSED = (errno.EPERM, errno.EACCES)
+_REFUSED = (errno.EPERM, errno.EACCES, errno.ENOSYS)  # the last by a filter, perhaps
 
 
 class Asker:
@@ -116,14 +116,15 @@ class Asker:
             return self._note(replace(about, reason=reason))
         if probe.errno in _REFUSED:
             found = explain_eperm(operation, errno=probe.errno, host=self.host, **facts)
-            return self._note(
-                replace(
-                    about,
-                    reason=found.reason(),
-                    mend=found.mend or mend,
-                    instead=found.instead or "",
+            if found.cause or probe.errno != errno.ENOSYS:
+                return self._note(
+                    replace(
+                        about,
+                        reason=found.reason(),
+                        mend=found.mend or mend,
+                        instead=found.instead or "",
+                    )
                 )
-            )
         return self._note(replace(about, reason=self._why(about, probe, option)))
 
     def _why(self, about: Ability, probe: Probe, option: str) -> str:

@@ -1,0 +1,177 @@
+"""A child that is another user, or may do less than its parent, and what becomes of it there.
+
+A fork, not a new Python: in an emulated guest starting one takes seconds, and there are many
+things to try.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pickle
+import platform
+import select
+import signal
+import struct
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pylibbpf
+
+__all__ = ["NOBODY", "SERVICE", "attempt", "filter_calls", "open_way", "user"]
+
+NOBODY = 65534
+SERVICE = ("BPF", "PERFMON", "NET_ADMIN")
+
+_TIMEOUT = 300
+_BITS = {"NET_ADMIN": 12, "SYS_ADMIN": 21, "PERFMON": 38, "BPF": 39}
+_PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = (
+    4,
+    8,
+    22,
+    38,
+    47,
+)
+_PR_CAP_AMBIENT_RAISE, _SECCOMP_MODE_FILTER = 2, 2
+_CAPABILITY_VERSION_3 = 0x20080522
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def attempt(body: Callable[[], Any], *become: Callable[[], None]) -> Any:
+    """What ``body`` returns in a child, after it has called each of ``become``; or its error.
+
+    An error of this library is given back, not raised; any other exception, a crash and a hang
+    fail the test.
+    """
+    sys.stdout.flush()
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(read)
+        _child(write, body, become)
+    os.close(write)
+    try:
+        data = _all_of(read, pid)
+    finally:
+        os.close(read)
+        _, status = os.waitpid(pid, 0)
+    assert data, f"the child ended without an answer (wait status {status:#x})"
+    kind, value = pickle.loads(data)  # our own child's
+    assert kind == "done", value
+    return value
+
+
+def _child(write: int, body: Callable[[], Any], become: tuple[Callable[[], None], ...]) -> NoReturn:
+    try:
+        for each in become:
+            each()
+        try:
+            said: tuple[str, Any] = ("done", body())
+        except pylibbpf.Error as error:
+            said = ("done", error)
+        data = pickle.dumps(said)
+    except BaseException:
+        data = pickle.dumps(("failed", traceback.format_exc()))
+    with open(write, "wb") as file:
+        file.write(data)
+    os._exit(0)
+
+
+def _all_of(fd: int, pid: int) -> bytes:
+    data, deadline = b"", time.monotonic() + _TIMEOUT
+    while True:
+        ready, _, _ = select.select([fd], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            os.kill(pid, signal.SIGKILL)
+            raise AssertionError(f"the child hung for {_TIMEOUT} seconds, and was killed")
+        piece = os.read(fd, 1 << 16)
+        if not piece:
+            return data
+        data += piece
+
+
+# ---- what a child becomes
+
+
+def user(*capabilities: str) -> Callable[[], None]:
+    """Become user 65534 with these capabilities alone, as by User= and AmbientCapabilities=."""
+    bits = sum(1 << _BITS[name] for name in capabilities)
+
+    def become() -> None:
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        _prctl(_PR_SET_KEEPCAPS, 1)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+        header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+        low, high = bits & 0xFFFFFFFF, bits >> 32
+        _check(_libc.capset(header, struct.pack("=6I", *(low,) * 3, *(high,) * 3)), "capset")
+        for name in capabilities:
+            _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _BITS[name])
+        # A process that changed its user may not read its own /proc (no dump of it is allowed).
+        _prctl(_PR_SET_DUMPABLE, 1)
+
+    return become
+
+
+@contextlib.contextmanager
+def open_way(*places: Path) -> Iterator[None]:
+    """Let other users reach these folders: on a machine that is thrown away."""
+    changed = []
+    for place in {each.resolve() for each in places}:
+        for folder in reversed((place, *place.parents)):
+            mode = folder.stat().st_mode
+            if not mode & 0o001:
+                changed.append((folder, mode))
+                folder.chmod(mode | 0o005)
+    try:
+        yield
+    finally:
+        for folder, mode in reversed(changed):
+            folder.chmod(mode)
+
+
+# x86-64 and aarch64: numbers of the calls, and AUDIT_ARCH_* of include/uapi/linux/audit.h
+_CALLS = {
+    "x86_64": (0xC000003E, {"bpf": 321, "perf_event_open": 298}),
+    "aarch64": (0xC00000B7, {"bpf": 280, "perf_event_open": 241}),
+}
+_LOAD_WORD, _JUMP_EQUAL, _RETURN = 0x20, 0x15, 0x06  # include/uapi/linux/bpf_common.h
+_ALLOW, _ERRNO = 0x7FFF0000, 0x00050000  # include/uapi/linux/seccomp.h
+
+
+def filter_calls(number: int, *names: str) -> Callable[[], None]:
+    """Refuse system calls by a seccomp filter, as container runtimes do."""
+
+    def become() -> None:
+        arch, calls = _CALLS[platform.machine()]
+        code = [(_LOAD_WORD, 0, 0, 4), (_JUMP_EQUAL, 1, 0, arch), (_RETURN, 0, 0, _ALLOW)]
+        code.append((_LOAD_WORD, 0, 0, 0))
+        for name in names:
+            code.append((_JUMP_EQUAL, 0, 1, calls[name]))
+            code.append((_RETURN, 0, 0, _ERRNO | number))
+        code.append((_RETURN, 0, 0, _ALLOW))
+        text = b"".join(struct.pack("=HBBI", *each) for each in code)
+        held = ctypes.create_string_buffer(text, len(text))
+        program = struct.pack("@HP", len(code), ctypes.addressof(held))
+        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, program)
+
+    return become
+
+
+def _prctl(*arguments: int | bytes) -> None:
+    words = [each if isinstance(each, bytes) else ctypes.c_ulong(each) for each in arguments]
+    words += [ctypes.c_ulong(0)] * (5 - len(words))
+    _check(_libc.prctl(*words), f"prctl {arguments[0]!r}")
+
+
+def _check(rc: int, what: str) -> None:
+    if rc:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
