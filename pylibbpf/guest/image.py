@@ -112,11 +112,12 @@ def own(
     mark: str,
     terminal: tuple[int, int] | None = None,
     records: bool = False,
+    files: Mapping[str, bytes] | None = None,
 ) -> bytes:
     """The part of one run. ``mark`` ends the command's output, and its records.
 
     ``terminal`` is the size (columns, rows) of the terminal that the command gets, if any;
-    ``records`` whether there is a port for records.
+    ``records`` whether there is a port for records; ``files`` come below /run/guest/files.
     """
     archive = Cpio()
     archive.folder("guest")
@@ -135,6 +136,10 @@ def own(
     archive.file("guest/mark", f"{mark}\n".encode())
     if terminal is not None:
         archive.file("guest/terminal", f"cols {terminal[0]} rows {terminal[1]}".encode())
+    if files:
+        archive.folder("guest/files")
+    for name, data in (files or {}).items():
+        archive.file(f"guest/files/{name}", data)
     for number, share in enumerate(shares):
         archive.file(f"guest/share.{number}", os.fsencode(share))
     return archive.finish()

@@ -67,7 +67,12 @@ class Job:
     ``idle`` is a limit in seconds for the time without a record, from the command's start on; at
     its end the run ends as at the end of ``timeout``.
 
+    ``overdue`` is for limits that only the caller knows: asked some ten times a second while the
+    command runs, it returns the limit in seconds that is over, or None.
+
     ``stop`` may be set by any thread: the guest then ends within a moment, as Stopped.
+
+    ``files`` are there for the command below /run/guest/files, and on no disk.
     """
 
     kernel: Kernel
@@ -82,7 +87,9 @@ class Job:
     size: tuple[int, int] = (80, 24)
     records: Output | None = None
     idle: float | None = None
+    overdue: Callable[[], float | None] | None = None
     stop: threading.Event | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Marked:
@@ -217,6 +224,7 @@ class Session:
             mark=self._mark.decode(),
             terminal=job.size if job.terminal is not None else None,
             records=job.records is not None,
+            files=job.files,
         )
         number = os.memfd_create("initramfs")
         try:
@@ -404,7 +412,10 @@ class Session:
             if limit is not None and past - since > limit:
                 self._limit = {"timeout": limit, "idle": idle}
                 return True
-        return False
+        limit = self._job.overdue() if self._job.overdue is not None else None
+        if limit is not None:
+            self._limit = {"timeout": limit}
+        return limit is not None
 
     def _ended(self, reason: str) -> Outcome:
         if "run" in self._seconds:

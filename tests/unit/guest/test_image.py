@@ -198,6 +198,14 @@ def test_own():
     assert done.stdout == "it's $HOME ä\n".encode()
 
 
+def test_files_of_a_run():
+    files = read(
+        image.own(["x"], folder="/", environment={}, shares=(), mark="m", files={"a": b"1\0"})
+    )
+    assert files["guest/files"][0] == 0o40755
+    assert files["guest/files/a"][1] == b"1\0"
+
+
 def test_environment(tmp_path):
     kernel = Kernel("6.1", "6.1.0", tmp_path, None, None)
     found = image.environment({"PATH": "/venv/bin:/bin", "USER": "nobody", "HOME": "/h"}, kernel)

@@ -333,6 +333,20 @@ def test_a_command_that_records_nothing_for_too_long(host):
     assert run.outcome.last_lines(1) == "-- 7 x"
 
 
+def test_a_limit_that_only_the_caller_knows(host):
+    recorded = []
+    run = Run(
+        "started(); write('records', b'x'); asked()\n"
+        "control('alive', 'dump -- 7 x', 'dumped'); stay()",
+        timeout=None,
+        records=recorded.append,
+        overdue=lambda: 7.0 if recorded else None,
+    )
+    assert isinstance(run.outcome, TimedOut)
+    assert run.outcome.timeout == 7.0
+    assert run.outcome.last_lines(1) == "-- 7 x"
+
+
 def test_a_guest_that_records_nothing_and_does_not_answer(host, monkeypatch):
     monkeypatch.setattr(session, "ANSWER", 0.3)
     run = Run("started(); stay()", timeout=None, idle=0.2, records=Records())
