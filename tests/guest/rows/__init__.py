@@ -7,7 +7,9 @@ docs/kernels.md.
 
 from __future__ import annotations
 
-from guest.rows import probes, tracing
+from guest.rows import cgroups, devices, probes, sockets, tracing
 from guest.rows.row import Row
 
-ROWS: tuple[Row, ...] = tuple(row for each in (probes, tracing) for row in each.rows)
+ROWS: tuple[Row, ...] = tuple(
+    row for each in (probes, tracing, devices, cgroups, sockets) for row in each.rows
+)
