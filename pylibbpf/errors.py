@@ -9,6 +9,10 @@ Everything that this library raises on its own account derives from :class:`Erro
     ├── NotSupportedError                this libbpf, kernel or engine does not have it
     ├── ElfError (also ValueError)       the file is not a BPF object that can be read
     ├── BtfError (also ValueError)       type information is broken or missing
+    ├── InsnError (also ValueError)      bytes or text are no BPF instructions
+    ├── RunError                         a program did what none may, and was stopped
+    │   ├── MemoryFault                  it read or wrote where it may not
+    │   └── BudgetError                  it did not end within its instructions or time
     └── ClosedError (also ValueError)    the object was closed, or belongs to the parent process
 
 Python's own exceptions keep their meaning: a missing key is ``KeyError``, a key of the wrong
@@ -29,10 +33,14 @@ __all__ = [
     "BpfError",
     "BpfPermissionError",
     "BtfError",
+    "BudgetError",
     "ClosedError",
     "ElfError",
     "Error",
+    "InsnError",
+    "MemoryFault",
     "NotSupportedError",
+    "RunError",
     "VerifierError",
 ]
 
@@ -131,6 +139,95 @@ class BtfError(Error, ValueError):
     """Type information (BTF) is damaged, missing, or describes what cannot exist."""
 
 
+class InsnError(Error, ValueError):
+    """Bytes, or lines of text, that are no BPF instructions.
+
+    ``insn`` is the instruction's number for bytes; ``line`` and ``column`` (both from 1) are the
+    place in a text. None: not of one instruction, or not from a text.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        insn: int | None = None,
+        line: int | None = None,
+        column: int | None = None,
+    ) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.insn = insn
+        self.line = line
+        self.column = column
+
+    def __str__(self) -> str:
+        if self.line is not None:
+            return f"line {self.line}, column {self.column}: {self.problem}"
+        return self.problem if self.insn is None else f"instruction {self.insn}: {self.problem}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_with_state, (type(self), self.args, self.__dict__))
+
+
+class RunError(Error):
+    """A program that the emulator runs did what no program may; it was stopped there.
+
+    ``program`` and ``insn`` say where, ``text`` is that instruction as the kernel's logs print it,
+    ``source`` the C line ("file.c:12: text") where it is known. None or empty: not known.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.program: str | None = None
+        self.insn: int | None = None
+        self.text = ""
+        self.source = ""
+
+    def __str__(self) -> str:
+        lines = [self.problem]
+        if self.insn is not None:
+            name = f"program {self.program!r}, " if self.program else ""
+            text = f": {self.text}" if self.text else ""
+            lines.append(f"  at {name}instruction {self.insn}{text}")
+        if self.source:
+            lines.append(f"  in {self.source}")
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_with_state, (type(self), self.args, self.__dict__))
+
+
+class MemoryFault(RunError):
+    """A program read or wrote where it may not.
+
+    ``address``, ``size`` and ``write`` are the access; ``region`` names the memory it was in, or
+    next to (None: nothing is near), and ``offset`` is counted from that region's start.
+    ``register`` is the number of the register that held the pointer, if an instruction did it.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        address: int = 0,
+        size: int = 0,
+        write: bool = False,
+        region: str | None = None,
+        offset: int | None = None,
+    ) -> None:
+        super().__init__(problem)
+        self.address = address
+        self.size = size
+        self.write = write
+        self.region = region
+        self.offset = offset
+        self.register: int | None = None
+
+
+class BudgetError(RunError):
+    """A program did not end within the instructions, or the time, that it was given."""
+
+
 class ClosedError(Error, ValueError):
     """The object, map, link or ring was closed, or was opened by the parent of this process."""
 
@@ -176,3 +273,9 @@ def _rebuild(
     log: str,
 ) -> BpfError:
     return cls(errno, operation, object, cause, log=log)
+
+
+def _with_state(cls: type[Error], args: tuple[object, ...], state: dict[str, object]) -> Error:
+    error = cls(*args)
+    error.__dict__.update(state)
+    return error

@@ -34,6 +34,12 @@ SIZES = {W: 4, H: 2, B: 1, DW: 8}
 IMM, ABS, IND, MEM, MEMSX, ATOMIC = 0x00, 0x20, 0x40, 0x60, 0x80, 0xC0
 MODE_MASK = 0xE0
 
+# What imm of an atomic instruction says. The first four may have FETCH; the exchanges always do.
+FETCH = 0x01
+ATOMIC_ADD, ATOMIC_OR, ATOMIC_AND, ATOMIC_XOR = 0x00, 0x40, 0x50, 0xA0
+ATOMIC_XCHG, ATOMIC_CMPXCHG = 0xE0 | FETCH, 0xF0 | FETCH
+LOAD_ACQ, STORE_REL = 0x100, 0x110  # kernel 6.15
+
 LD_IMM64 = LD | IMM | DW
 CALL_CODE = JMP | CALL
 EXIT_CODE = JMP | EXIT
@@ -51,8 +57,18 @@ HELPER = 0
 PSEUDO_CALL = 1
 PSEUDO_KFUNC_CALL = 2
 
+TAIL_CALL = 12  # the helper that goes to another program (BPF_FUNC_tail_call)
+ADDR_SPACE_CAST = 1  # off of MOV | X: an address of an arena (kernel 6.9)
+PERCPU_MOV = -1  # off of MOV | X: the address of a per-CPU object; the kernel's own, never loaded
+
 R10 = 10  # the frame pointer, read only
 REGISTERS = 11
+
+# What the kernel sets for all programs (include/linux/bpf.h, filter.h, bpf_verifier.h; 6.18).
+STACK_SIZE = 512  # MAX_BPF_STACK: of all frames of a call chain together
+FRAMES = 8  # MAX_CALL_FRAMES
+TAIL_CALLS = 33  # MAX_TAIL_CALL_CNT
+LOOPS = 8 * 1024 * 1024  # BPF_MAX_LOOPS: what may_goto lets pass in one frame
 
 _LAYOUT = Struct("<BBhi")
 
