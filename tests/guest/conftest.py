@@ -10,10 +10,6 @@ import pytest
 from guest.rows.ground import Ground
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "bpf_guest: runs in a guest, on a kernel of its own")
-
-
 @pytest.fixture(scope="session")
 def guest() -> None:
     """A machine that is thrown away (``pylibbpf vm run``)."""

@@ -137,8 +137,11 @@ def load_failure(
         return failure(number, "load", name, capture)
     subject = program or _failed_map(capture)
     if subject is None and number not in _REFUSALS:
-        # Nothing is known of what failed but what libbpf said: no hint would be better.
-        return BpfError(number, "load", name, capture.last_warning(), log=capture.text)
+        # Nothing is known of what failed but what libbpf said.
+        from pylibbpf.engine.kernel.lacking import why_no_struct_ops
+
+        cause = why_no_struct_ops(capture.text) or capture.last_warning()
+        return BpfError(number, "load", name, cause, log=capture.text)
     pinning = [text for _, text in capture.messages if "pin" in text and "map '" in text]
     if pinning and program is None:
         said = pinning[-1].strip().removeprefix("libbpf: ")

@@ -7,9 +7,18 @@ docs/kernels.md.
 
 from __future__ import annotations
 
-from guest.rows import cgroups, devices, probes, sockets, tracing
+from guest.rows import (
+    buffers,
+    cgroups,
+    devices,
+    probes,
+    security,
+    sockets,
+    struct_ops,
+    token,
+    tracing,
+)
 from guest.rows.row import Row
 
-ROWS: tuple[Row, ...] = tuple(
-    row for each in (probes, tracing, devices, cgroups, sockets) for row in each.rows
-)
+_GROUPS = (probes, tracing, security, devices, cgroups, sockets, struct_ops, buffers, token)
+ROWS: tuple[Row, ...] = tuple(row for each in _GROUPS for row in each.rows)

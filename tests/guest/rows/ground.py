@@ -60,12 +60,18 @@ class Ground:
         self._stack.close()
 
     @contextlib.contextmanager
-    def loaded(self, name: str, *programs: str, **settings: int) -> Iterator[pylibbpf.Object]:
-        """One of tests/objects, loaded with these programs alone; ``settings`` are globals."""
+    def opened(self, name: str, *programs: str, **settings: int) -> Iterator[pylibbpf.Object]:
+        """One of tests/objects, of which only these programs are loaded; sets its globals."""
         with pylibbpf.open_object(self.objects / f"{name}.bpf.o", engine="kernel") as obj:
             for program in obj.programs.values():
                 program.autoload = program.name in programs
             for setting, value in settings.items():
                 obj.globals[setting] = value
+            yield obj
+
+    @contextlib.contextmanager
+    def loaded(self, name: str, *programs: str, **settings: int) -> Iterator[pylibbpf.Object]:
+        """The same, loaded."""
+        with self.opened(name, *programs, **settings) as obj:
             obj.load()
             yield obj

@@ -57,6 +57,18 @@ from pylibbpf.uapi.enums import MapType, ProgType
         ("map write", errno.EFAULT, {"offset": 8192}, "the page at 8192"),
         ("map arena", errno.EEXIST, {}, "map_extra"),
         ("map create", errno.EINVAL, {"map_type": "hash_of_maps", "inner": False}, "set_inner"),
+        (
+            "map create",
+            errno.EINVAL,
+            {"map_type": "struct_ops", "flags": 1 << 13, "kernel": "6.1.0-50-amd64"},
+            "needs Linux 6.4; this is 6.1.0-50-amd64",
+        ),
+        (
+            "map create",
+            errno.EINVAL,
+            {"map_type": "struct_ops", "flags": 1 << 13, "kernel": "6.4.0"},
+            "does not know maps of type struct_ops",
+        ),
         ("map create", errno.EINVAL, {"map_type": "hash", "numa_node": 9}, "no NUMA node 9"),
         ("map create", errno.EINVAL, {"map_type": "hash", "ifindex": 3}, "ifindex 3"),
         ("map create", errno.EINVAL, {"map_type": "arena"}, "Linux 6.9"),

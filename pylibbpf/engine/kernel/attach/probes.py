@@ -123,6 +123,11 @@ def kprobe_multi(program: KernelProgram, hook: KprobeMulti) -> LinkHandle:
 def why_no_kprobe_multi(hook: KprobeMulti, number: int) -> str | None:
     from pylibbpf.engine.kernel.symbols import Kernel, why_no_function, why_no_pattern
 
+    kind = "kprobe.session" if hook.session else "kprobe.multi"
+    if number in (errno.EOPNOTSUPP, errno.EINVAL):
+        lacking = _lacking(kind, "CONFIG_FPROBE")
+        if lacking is not None:
+            return f"{lacking}: attach a kprobe to each function"
     if number == errno.EOPNOTSUPP:
         return (
             "this kernel has no kprobe.multi (Linux 5.18 and CONFIG_FPROBE): attach a kprobe to"
@@ -140,12 +145,19 @@ def why_no_kprobe_multi(hook: KprobeMulti, number: int) -> str | None:
         if not kinds or kernel.traceable(name) is False:
             return why_no_function(name, kernel)
     if number == errno.EINVAL:
-        kind = "kprobe.session" if hook.session else "kprobe.multi"
         return (
             f"this kernel does not know {kind}, or the program was not loaded for it"
             f' (SEC("{kind}") says so)'
         )
     return None
+
+
+def _lacking(kind: str, option: str) -> str | None:
+    """Why this kernel has not a kind of links to many functions, where that is known."""
+    from pylibbpf.engine.kernel.lacking import why_lacking
+    from pylibbpf.uapi.sections import SECTIONS
+
+    return why_lacking(kind, SECTIONS[kind].kernel, option)
 
 
 @attaches(Ksyscall)
@@ -300,12 +312,16 @@ def why_no_uprobe_multi(hook: UprobeMulti, number: int) -> str | None:
 def _why_no_uprobe_multi(path: str, hook: UprobeMulti, number: int) -> str | None:
     from pylibbpf.engine.kernel.binaries import why_no_function
 
+    kind = "uprobe.session" if hook.session else "uprobe.multi"
+    if number in (errno.EOPNOTSUPP, errno.EINVAL):
+        lacking = _lacking(kind, "CONFIG_UPROBE_EVENTS")
+        if lacking is not None:
+            return lacking
     if (hook.pattern or hook.functions) and number in _NO_SYMBOL:
         why = why_no_function(path, hook.functions, hook.pattern)
         if why is not None:
             return why
     if number == errno.EINVAL:
-        kind = "uprobe.session" if hook.session else "uprobe.multi"
         return (
             f"this kernel does not know {kind}, or the program was not loaded for it"
             f' (SEC("{kind}") says so), or a place is outside {path}'

@@ -8,12 +8,14 @@ from pylibbpf.engine.kernel.hints.rows import (
     UNSUPPORTED,
     Facts,
     Hint,
+    all_of,
+    before,
     is_one_of,
     no_power_of_two,
     on,
     rows,
 )
-from pylibbpf.uapi.flags import BPF_F_LOCK
+from pylibbpf.uapi.flags import BPF_F_LINK, BPF_F_LOCK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
 def _locks(flags: str) -> Callable[[Facts], bool]:
     return lambda facts: bool(facts.get(flags, 0) & BPF_F_LOCK)
+
+
+def _LINKED_OPS(facts: Facts) -> bool:  # noqa: N802  # a condition, as those around it
+    return facts.get("map_type") == "struct_ops" and bool(facts.get("flags", 0) & BPF_F_LINK)
 
 
 _ARRAYS = is_one_of(
@@ -107,6 +113,12 @@ MAPS: tuple[Hint, ...] = (
             " arena needs the flag BPF_F_MMAPABLE, neither keys nor values, and pages for"
             " max_entries",
             is_one_of("map_type", "arena"),
+        ),
+        on(
+            _e.EINVAL,
+            "struct_ops by a link (BPF_F_LINK, which .struct_ops.link sets) needs Linux 6.4; this"
+            " is {kernel}",
+            all_of(_LINKED_OPS, before(6, 4)),
         ),
         on(
             _e.EINVAL,

@@ -76,6 +76,11 @@ def lacks(hook: Callable[[Facts], bool], *paths: str) -> Callable[[Facts], bool]
 
 def older(hook: str, major: int, minor: int) -> Callable[[Facts], bool]:
     """The hook is of this kind, and the running kernel is older than that."""
+    return all_of(lambda facts: facts.get("hook") == hook, before(major, minor))
+
+
+def before(major: int, minor: int) -> Callable[[Facts], bool]:
+    """The running kernel is older than that."""
 
     def runs(facts: Facts) -> bool:
         release = str(facts["kernel"]).split(".")
@@ -83,7 +88,7 @@ def older(hook: str, major: int, minor: int) -> Callable[[Facts], bool]:
             running = int(release[0]), int(release[1].partition("-")[0])
         except (ValueError, IndexError):
             return False
-        return facts.get("hook") == hook and running < (major, minor)
+        return running < (major, minor)
 
     return runs
 

@@ -1,0 +1,42 @@
+"""Whether this kernel lacks something by its version, or by what it was built with."""
+
+from __future__ import annotations
+
+import re
+
+from pylibbpf.engine.kernel.config import read_config
+from pylibbpf.engine.kernel.host import Host
+from pylibbpf.uapi.struct_ops import STRUCT_OPS
+
+__all__ = ["why_lacking", "why_no_struct_ops"]
+
+
+def why_lacking(
+    what: str, since: tuple[int, int], option: str = "", host: Host | None = None
+) -> str | None:
+    """Name the version or the option that is missing; None where neither is known to be."""
+    host = host or Host()
+    kernel = host.kernel()
+    if kernel is not None and kernel < since:
+        return f"{what} needs Linux {since[0]}.{since[1]}; this is {host.release()}"
+    if option:
+        config = read_config(host)
+        if config.lacks(option):
+            return f"{what} needs {option}, without which this kernel was built ({config.source})"
+    return None
+
+
+# libbpf.c, find_struct_ops_kern_types(): the struct, or the one around it.
+_NO_STRUCT = re.compile(r"struct_ops init_kern: struct (?:bpf_struct_ops_)?(\w+) is not found")
+
+
+def why_no_struct_ops(log: str, host: Host | None = None) -> str | None:
+    """Why the kernel's BTF has not the struct of a struct_ops map, by what libbpf said."""
+    found = _NO_STRUCT.search(log)
+    if found is None:
+        return None
+    name = found[1]
+    if name not in STRUCT_OPS:
+        return f"this kernel has no struct {name} of functions that programs could stand for"
+    since, option = STRUCT_OPS[name]
+    return why_lacking(f"struct_ops of struct {name}", since, option, host)
