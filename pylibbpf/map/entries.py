@@ -165,8 +165,12 @@ class Entries(Between["K", "V"], TypedMap):
     def __contains__(self, key: object) -> bool:
         return self._handle.lookup(self._coder.encode_key(key)) is not None
 
+    # A map that nobody else holds is closed when it is collected: whoever goes through its entries
+    # holds it (``_held``), as in ``for value in outer[key].values()``.
+
     def __iter__(self) -> Iterator[K]:
-        return map(self._coder.decode_key, self._handle.iter_keys())
+        key, keys = self._coder.decode_key, self._handle.iter_keys()
+        return (key(k) for _held in (self,) for k in keys)
 
     def __len__(self) -> int:
         """How many entries there are, by counting: the kernel keeps no number to ask for."""
@@ -183,11 +187,12 @@ class Entries(Between["K", "V"], TypedMap):
 
     def _items(self) -> Iterator[tuple[K, V]]:
         key, value = self._coder.decode_key, self._coder.decode_value
-        return ((key(k), value(v)) for k, v in self._handle.iter_items())
+        items = self._handle.iter_items()
+        return ((key(k), value(v)) for _held in (self,) for k, v in items)
 
     def _values(self) -> Iterator[V]:
-        value = self._coder.decode_value
-        return (value(v) for _, v in self._handle.iter_items())
+        value, items = self._coder.decode_value, self._handle.iter_items()
+        return (value(v) for _held in (self,) for _, v in items)
 
 
 class _Items(ItemsView["K", "V"]):
@@ -325,7 +330,8 @@ class SlotArray(Indexed, Entries["int", "V"], MutableMapping["int", "V"]):
             raise KeyError(key)
 
     def __iter__(self) -> Iterator[Any]:
-        return map(self._coder.decode_key, (key for key, _ in self._handle.iter_items()))
+        key, items = self._coder.decode_key, self._handle.iter_items()
+        return (key(k) for _held in (self,) for k, _ in items)
 
     def __len__(self) -> int:
         """How many places are in use, by looking at each."""

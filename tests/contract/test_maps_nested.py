@@ -68,6 +68,8 @@ def test_inner_maps_of_the_declared_type(obj, run):
     assert run(obj, "hit", 77, 1) == 6
     assert run(obj, "hit", 77, 2) == 0
     assert found[(2, 80, 2)].name == "fresh"
+    assert {value.name for value in tenants[77].values()} == {"five", "fresh"}
+    assert {key.host for key in tenants[77]} == {1, 2}
     assert run(obj, "hit", 78, 1) == 2**32 - 1
     assert list(tenants) == [77]
     assert [len(each) for each in tenants.values()] == [2]
@@ -157,6 +159,12 @@ def test_handles_of_inner_maps_close_by_themselves(obj):
         warnings.simplefilter("error")
         assert windows[0][1] == 0
         gc.collect()
+    # Not before whoever goes through their entries is done, be it that nobody else has them.
+    assert sum(windows[0].values()) == 0
+    assert len(dict(windows[0].items())) == len([*windows[0]]) == 4
+    entries = windows[0].items().__iter__()
+    gc.collect()
+    assert len([*entries]) == 4
     found = windows[0]
     found.close()
     found.close()
