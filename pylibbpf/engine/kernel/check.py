@@ -137,10 +137,16 @@ def load_failure(
         return failure(number, "load", name, capture)
     subject = program or _failed_map(capture)
     if subject is None and number not in _REFUSALS:
-        # Nothing is known of what failed but what libbpf said.
-        from pylibbpf.engine.kernel.lacking import why_no_struct_ops
+        # Nothing is known of what failed but what libbpf said, and what would have failed next:
+        # arenas come with functions of the kernel's, of which libbpf misses one before it makes
+        # any map.
+        from pylibbpf.engine.kernel.lacking import why_no_map, why_no_struct_ops
 
-        cause = why_no_struct_ops(capture.text) or capture.last_warning()
+        said = capture.last_warning()
+        cause = why_no_struct_ops(capture.text)
+        if cause is None:
+            cause = why_no_map(facts(None)["map_types"])
+            cause = f"{cause} (libbpf: {said})" if cause and said else cause or said
         return BpfError(number, "load", name, cause, log=capture.text)
     pinning = [text for _, text in capture.messages if "pin" in text and "map '" in text]
     if pinning and program is None:

@@ -234,7 +234,10 @@ class KernelObject(Held):
         for each in self.maps:
             if each.name == subject:
                 return {**each.facts(), "pin_path": each.pin_path}
-        return {"program_types": [each.type for each in self.programs if each.autoload]}
+        return {
+            "program_types": [each.type for each in self.programs if each.autoload],
+            "map_types": [each.type for each in self.maps if each.autocreate],
+        }
 
     def attach(
         self, name: str, call: Callable[..., int], *arguments: Any, **facts: Any

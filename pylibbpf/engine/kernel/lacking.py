@@ -8,7 +8,11 @@ from pylibbpf.engine.kernel.config import read_config
 from pylibbpf.engine.kernel.host import Host
 from pylibbpf.uapi.struct_ops import STRUCT_OPS
 
-__all__ = ["why_lacking", "why_no_struct_ops"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["why_lacking", "why_no_map", "why_no_struct_ops"]
 
 
 def why_lacking(
@@ -23,6 +27,21 @@ def why_lacking(
         config = read_config(host)
         if config.lacks(option):
             return f"{what} needs {option}, without which this kernel was built ({config.source})"
+    return None
+
+
+def why_no_map(kinds: Iterable[int | str], host: Host | None = None) -> str | None:
+    """Why this kernel has not one of these types of maps, by number or name; None: not known."""
+    from pylibbpf.engine.kernel.probe.maps import MAPS
+
+    wanted = set(kinds)
+    for row in MAPS:
+        name = row.type.name.lower()
+        if row.type in wanted or name in wanted:
+            major, _, minor = row.since.partition(".")
+            lacking = why_lacking(f"map type {name}", (int(major), int(minor)), row.option, host)
+            if lacking is not None:
+                return lacking
     return None
 
 

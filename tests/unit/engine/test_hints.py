@@ -71,7 +71,7 @@ from pylibbpf.uapi.enums import MapType, ProgType
         ),
         ("map create", errno.EINVAL, {"map_type": "hash", "numa_node": 9}, "no NUMA node 9"),
         ("map create", errno.EINVAL, {"map_type": "hash", "ifindex": 3}, "ifindex 3"),
-        ("map create", errno.EINVAL, {"map_type": "arena"}, "Linux 6.9"),
+        ("map create", errno.EINVAL, {"map_type": "arena"}, "BPF_F_MMAPABLE"),
         ("map create", errno.EINVAL, {"map_type": "cgrp_storage"}, "BPF_F_NO_PREALLOC"),
         ("map delete", errno.EINVAL, {"map_type": "percpu_array"}, "cannot be deleted"),
         ("map delete", ENOTSUPP, {"map_type": "ringbuf"}, "maps of type ringbuf"),
@@ -200,3 +200,16 @@ def test_a_kernel_that_is_older_than_the_section(tmp_path):
     said = errno_hint("load", errno.EINVAL, **facts)
     assert said is not None
     assert "needs Linux" not in said
+
+
+def test_a_kernel_without_a_type_of_map(tmp_path):
+    release = tmp_path / "proc/sys/kernel/osrelease"
+    release.parent.mkdir(parents=True)
+    release.write_text("6.1.0-9-amd64\n")
+    for kind in (MapType.ARENA, "arena"):
+        said = errno_hint("create map", errno.EINVAL, map_type=kind, root=str(tmp_path))
+        assert said == "map type arena needs Linux 6.9; this is 6.1.0-9-amd64"
+    for kind in (MapType.DEVMAP, 99):
+        said = errno_hint("create map", errno.EINVAL, map_type=kind, root=str(tmp_path))
+        assert said is not None
+        assert "needs Linux" not in said

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pylibbpf.engine.kernel.host import Host
-from pylibbpf.engine.kernel.lacking import why_lacking, why_no_struct_ops
+from pylibbpf.engine.kernel.lacking import why_lacking, why_no_map, why_no_struct_ops
+from pylibbpf.uapi.enums import MapType
 
 
 def machine(root: Path, release: str, config: str | None = None) -> Host:
@@ -56,3 +57,13 @@ def test_struct_ops_that_nobody_knows(tmp_path: Path) -> None:
     log = "struct_ops init_kern: struct made_up_ops is not found in kernel BTF"
     assert "no struct made_up_ops" in (why_no_struct_ops(log, machine(tmp_path, "6.12.9")) or "")
     assert why_no_struct_ops("something else", Host(str(tmp_path))) is None
+
+
+def test_types_of_maps(tmp_path: Path) -> None:
+    host = machine(tmp_path, "6.1.0", "CONFIG_NET=y\n# CONFIG_XDP_SOCKETS is not set\n")
+    said = "map type arena needs Linux 6.9; this is 6.1.0"
+    assert why_no_map([MapType.HASH, MapType.ARENA], host) == said
+    assert why_no_map(["arena"], host) == said
+    assert "type xskmap needs CONFIG_XDP_SOCKETS," in (why_no_map([MapType.XSKMAP], host) or "")
+    assert why_no_map([MapType.HASH, MapType.DEVMAP, 99, "no such type"], host) is None
+    assert why_no_map([], host) is None

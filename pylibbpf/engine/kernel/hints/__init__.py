@@ -113,6 +113,12 @@ class _Known(dict[str, "Any"]):
             found = alternatives(self.get("section"))
             if found:
                 return found
+        if name == "map_lacking" and "map_type" in self:
+            from pylibbpf.engine.kernel.lacking import why_no_map
+
+            lacking = why_no_map([str(self["map_type"])], Host(str(self["root"])))
+            if lacking:
+                return lacking
         raise KeyError(name)
 
 

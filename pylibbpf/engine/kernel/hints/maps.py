@@ -54,6 +54,7 @@ def _no_ring_size(facts: Facts) -> bool:
 MAPS: tuple[Hint, ...] = (
     *rows(
         "map create",
+        on((_e.EINVAL, *UNSUPPORTED), "{map_lacking}"),
         on(
             _e.EINVAL,
             "max_entries of a ring buffer is its size in bytes: a power of two and a multiple of"
@@ -109,9 +110,8 @@ MAPS: tuple[Hint, ...] = (
         ),
         on(
             _e.EINVAL,
-            "this kernel does not know maps of type {map_type} (they came with Linux 6.9), or an"
-            " arena needs the flag BPF_F_MMAPABLE, neither keys nor values, and pages for"
-            " max_entries",
+            "this kernel does not know maps of type {map_type}, or an arena needs the flag"
+            " BPF_F_MMAPABLE, neither keys nor values, and pages for max_entries",
             is_one_of("map_type", "arena"),
         ),
         on(
