@@ -91,7 +91,8 @@ class TracingHooks(Attachable):
         :meth:`attach_cgroup`.
 
         Raises:
-            BpfError: the kernel refused; EBUSY, it is attached already.
+            BpfError: the kernel refused; EBUSY, it is attached already; EOPNOTSUPP, ``bpf`` is
+                not among the security modules, and the program would never be called.
         """
         from pylibbpf.hook.tracing import Lsm
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # SEC() names of probes that perf_uprobe_event_init() looks at (kernel/events/core.c).
 _BY_PERF_UPROBE = ("uprobe", "uretprobe", "usdt")
+_LSM = 29  # ProgType.LSM; importing the enumerations would take longer than all the rest
 
 
 class KernelProgram(Part):
@@ -134,6 +135,10 @@ class KernelProgram(Part):
         set_attach_target(self, function, fd)
 
     def attach(self, hook: Hook | None = None) -> LinkHandle:
+        if self.type == _LSM:
+            from pylibbpf.engine.kernel.lsm import need_active
+
+            need_active(self.name)
         # USDT by our own call, too: it knows what libbpf does not look at.
         if hook is None and (self.adopted is not None or self.section.startswith("usdt")):
             from pylibbpf.engine.kernel.sections import hook_of

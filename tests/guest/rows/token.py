@@ -125,6 +125,6 @@ def _fires(ground: Ground) -> None:
         fires_until_closed(link, lambda: obj.globals["hits"], calls)
 
 
-@rows.row("BPF token", since=(6, 9), libbpf=(1, 5), config="USER_NS", ground="container")
+@rows.row("BPF token", since=(6, 9), libbpf=(1, 4), config="USER_NS", ground="container")
 def token(ground: Ground) -> None:
     ground["container"].ask()

@@ -156,6 +156,15 @@ def test_too_old_is_a_reason_that_a_probe_shows(machine: Machine) -> None:
     assert [each.answer for each in found["hook tcx"].probes] == ["ok", "EINVAL"]
 
 
+def test_security_hooks_without_the_security_module(machine: Machine) -> None:
+    machine.write("sys/kernel/security/lsm", "capability,landlock")
+    found = machine.verdicts()
+    for name in ("lsm", "lsm_cgroup"):
+        assert found[f"hook {name}"].works is False
+        assert "bpf is not active" in found[f"hook {name}"].reason
+        assert "lsm=landlock,bpf" in found[f"hook {name}"].mend
+
+
 def test_not_built_in_is_told_by_the_configuration(machine: Machine) -> None:
     machine.kernel.links[AttachType.TRACE_KPROBE_MULTI] = errno.EOPNOTSUPP
     found = machine.verdicts()["hook kprobe.multi"]

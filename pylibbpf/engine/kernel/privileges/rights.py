@@ -28,7 +28,7 @@ def user_namespace(case: Case) -> Finding | None:
         "the process is in a user namespace, where capabilities do not count for BPF"
         " (a rootless container?)",
         "run it outside the user namespace (as real root, or in a privileged container); the"
-        " only way inside is a BPF token (Linux 6.9, libbpf 1.5), which libbpf takes by itself"
+        " only way inside is a BPF token (Linux 6.9, libbpf 1.4), which libbpf takes by itself"
         " from a bpffs that real root has delegated to the namespace and mounted at /sys/fs/bpf",
     )
 

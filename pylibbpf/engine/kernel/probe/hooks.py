@@ -27,6 +27,7 @@ from pylibbpf.engine.kernel.probe.questions import (
     ask_raw_tracepoint,
     ask_software_event,
     ask_uprobe_multi,
+    need_active_lsm,
     need_no_lockdown,
     need_pmu,
     need_tc,
@@ -345,7 +346,13 @@ HOOKS: tuple[HookProbe, ...] = (
         instead=("lsm",),
     ),
     HookProbe("freplace", "5.6", _BY_TYPE[ProgType.EXT]),
-    HookProbe("lsm", "5.7", _BY_TYPE[ProgType.LSM], instead=("fmod_ret",)),
+    HookProbe(
+        "lsm",
+        "5.7",
+        _BY_TYPE[ProgType.LSM],
+        needs=(need_active_lsm,),
+        instead=("fmod_ret",),
+    ),
     HookProbe("iter", "5.8", _tracing(_A.TRACE_ITER, "bpf_iter_task", "5.8")),
     HookProbe(
         "perf_event (software)",
@@ -431,6 +438,7 @@ HOOKS: tuple[HookProbe, ...] = (
         ),
         ask_link(_A.LSM_CGROUP, NO_DESCRIPTOR),
         _EBADF,
+        needs=(need_active_lsm,),
         instead=("lsm", "cgroup/sock_create"),
     ),
     HookProbe(

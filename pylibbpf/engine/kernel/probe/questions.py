@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable
 
 from pylibbpf.ability import Ability, Probe
+from pylibbpf.engine.kernel.lsm import MODULES, why_idle
 from pylibbpf.engine.kernel.privileges import UNLOCK, lockdown_mode
 from pylibbpf.engine.kernel.probe.reasons import Asker
 from pylibbpf.uapi.enums import AttachType, ProgType
@@ -126,6 +127,16 @@ def need_no_lockdown(asker: Asker, about: Ability) -> Ability | None:
     probe = Probe("read(/sys/kernel/security/lockdown)", errno.EPERM)
     reason = "kernel lockdown is in confidentiality mode, which forbids kprobes"
     return asker.no(about, probe, "attach", reason=reason, mend=UNLOCK)
+
+
+def need_active_lsm(asker: Asker, about: Ability) -> Ability | None:
+    """Programs of security hooks load and attach without it, and are never called."""
+    found = why_idle(asker.host)
+    if found is None:
+        return None
+    reason, mend = found
+    probe = Probe(f"read(/{MODULES}), no bpf in it", errno.ENOENT)
+    return asker.no(about, probe, "attach", reason=reason, mend=mend)
 
 
 def need_tracefs(asker: Asker, about: Ability) -> Ability | None:
