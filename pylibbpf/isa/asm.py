@@ -153,10 +153,6 @@ class _Assembler:
                 other = _int32(value)
             elif slot == "q":
                 imm, other = _int32(value), _int32(value >> 32)
-            elif slot == "u":
-                imm = _int32(imm | value << 16)
-            elif slot == "l":
-                imm = _int32(imm | value)
             else:
                 imm = _int32(value)
         insn = Insn(row.code, dst, src, off, imm)

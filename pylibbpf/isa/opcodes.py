@@ -14,7 +14,6 @@ or a name of what it holds. Syntax is a template: words and signs, with operands
 ``o``  off, with its sign; may be left out in a template for reading
 ``j``  off as a jump: ``pc+1``, or a label; ``J`` imm as a jump
 ``h``  a helper: ``bpf_map_lookup_elem#1``, or its number; ``k`` a kfunc: ``name#id``
-``u``  upper 16 bits of imm; ``l`` the lower ones
 ====== ===================================================================
 
 The first template is what the kernel's logs have (kernel/bpf/disasm.c, print_bpf_insn, 6.18), the
@@ -171,10 +170,12 @@ def _bytes_and_casts() -> Iterator[Opcode]:
         for bits in (16, 32, 64):
             others = [f"{other}{bits} {{d}}" for other in (*more, name)]
             yield Opcode(code, "end", _WRITABLE, 0, 0, bits, f"{{d}} = {name}{bits} {{d}}", *others)
-    yield Opcode(
-        isa.ALU64 | isa.MOV | isa.X, "cast", _WRITABLE, _REGISTER, isa.ADDR_SPACE_CAST, _ANY,
-        "{d} = addr_space_cast({s}, {u}, {l})",
-    )  # fmt: skip
+    # What the imm says is the space to, and the space from; 0 is the kernel's, 1 the arena's.
+    for imm, spaces in ((isa.TO_KERNEL, "0, 1"), (isa.TO_USER, "1, 0")):
+        yield Opcode(
+            isa.ALU64 | isa.MOV | isa.X, "cast", _WRITABLE, _REGISTER, isa.ADDR_SPACE_CAST, imm,
+            f"{{d}} = addr_space_cast({{s}}, {spaces})",
+        )  # fmt: skip
 
 
 def _memory() -> Iterator[Opcode]:

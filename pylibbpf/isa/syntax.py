@@ -101,8 +101,6 @@ _WRITERS: dict[str, Callable[[Insn, int], str]] = {
     "J": lambda insn, other: f"pc{insn.imm:+d}",
     "h": _helper,
     "k": lambda insn, other: f"{KFUNC}#{insn.imm}",
-    "u": lambda insn, other: str(insn.imm >> 16 & 0xFFFF),
-    "l": lambda insn, other: str(insn.imm & 0xFFFF),
 }
 _PIECES = re.compile(r"\{(\w)\}")
 
@@ -168,10 +166,6 @@ def _decimal(slot: str, line: list[Token], at: int) -> tuple[Value, int]:
 
 def _wide(slot: str, line: list[Token], at: int) -> tuple[Value, int]:
     return _number(line, at, -(1 << 63), (1 << 64) - 1)
-
-
-def _half(slot: str, line: list[Token], at: int) -> tuple[Value, int]:
-    return _number(line, at, 0, (1 << 16) - 1)
 
 
 def _offset(slot: str, line: list[Token], at: int) -> tuple[Value, int]:
@@ -240,8 +234,6 @@ SLOTS: dict[str, Slot] = {
     "J": _jump,
     "h": _read_helper,
     "k": _read_kfunc,
-    "u": _half,
-    "l": _half,
 }
 
 

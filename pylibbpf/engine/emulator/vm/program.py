@@ -32,11 +32,13 @@ class Program:
     ``helpers`` are by number, ``kfuncs`` by number and ``off`` of the calling instruction.
     ``constants`` gives the value of each LD_IMM64 that refers to something (a map, map value or
     variable), by instruction; pointers to functions of the program are found here.
-    ``probes`` are the loads that give 0 where they fault (the kernel's BPF_PROBE_MEM).
-    ``arena`` is the region that arena pointers point into. ``exception_callback`` is the function
-    (its first instruction) that gets what bpf_throw was given. ``source`` tells the C line of an
-    instruction. ``depths`` are bytes of stack by function (its first instruction), where a
-    verifier has counted them; else what can be seen from the instructions.
+    ``probes`` are the instructions that may fault: a load gives 0 then, anything else does nothing
+    (the kernel's BPF_PROBE_MEM and BPF_PROBE_MEM32, which its verifier chooses). ``arena`` is the
+    region that arena pointers point into, ``arena_user`` where user space sees it.
+    ``exception_callback`` is the function (its first instruction) that gets what bpf_throw was
+    given. ``source`` tells the C line of an instruction. ``depths`` are bytes of stack by function
+    (its first instruction), where a verifier has counted them; else what can be seen from the
+    instructions.
 
     Raises:
         InsnError: these are no instructions that could run.
@@ -54,6 +56,7 @@ class Program:
         constants: Mapping[int, int] | None = None,
         probes: frozenset[int] = frozenset(),
         arena: Region | None = None,
+        arena_user: int = 0,
         exception_callback: int | None = None,
         source: Callable[[int], str] | None = None,
         depths: Mapping[int, int] | None = None,
@@ -67,6 +70,7 @@ class Program:
         self.tail_call = tail_call
         self.probes = probes
         self.arena = arena
+        self.arena_user = arena_user
         self.exception_callback = exception_callback
         self.source = source
         self.starts = layout.starts
