@@ -11,6 +11,7 @@ from guest.rows import (
     buffers,
     cgroups,
     devices,
+    maps,
     probes,
     security,
     sockets,
@@ -20,5 +21,8 @@ from guest.rows import (
 )
 from guest.rows.row import Row
 
-_GROUPS = (probes, tracing, security, devices, cgroups, sockets, struct_ops, buffers, token)
+_GROUPS = (
+    *(probes, tracing, security, devices, cgroups, sockets),
+    *(struct_ops, buffers, maps, token),
+)
 ROWS: tuple[Row, ...] = tuple(row for each in _GROUPS for row in each.rows)
