@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["why_lacking", "why_no_map", "why_no_struct_ops"]
+__all__ = ["why_lacking", "why_no_hook", "why_no_map", "why_no_struct_ops"]
 
 
 def why_lacking(
@@ -38,11 +38,25 @@ def why_no_map(kinds: Iterable[int | str], host: Host | None = None) -> str | No
     for row in MAPS:
         name = row.type.name.lower()
         if row.type in wanted or name in wanted:
-            major, _, minor = row.since.partition(".")
-            lacking = why_lacking(f"map type {name}", (int(major), int(minor)), row.option, host)
+            lacking = why_lacking(f"map type {name}", _version(row.since), row.option, host)
             if lacking is not None:
                 return lacking
     return None
+
+
+def why_no_hook(section: str, host: Host | None = None) -> str | None:
+    """Why this kernel has not the hook of a SEC() name; None: not known."""
+    from pylibbpf.engine.kernel.probe.hooks import row_of
+
+    row = row_of(section)
+    if row is None:
+        return None
+    return why_lacking(row.name, _version(row.since), row.option or row.load.option, host)
+
+
+def _version(text: str) -> tuple[int, int]:
+    major, _, minor = text.partition(".")
+    return int(major), int(minor)
 
 
 # libbpf.c, find_struct_ops_kern_types(): the struct, or the one around it.

@@ -213,3 +213,25 @@ def test_a_kernel_without_a_type_of_map(tmp_path):
         said = errno_hint("create map", errno.EINVAL, map_type=kind, root=str(tmp_path))
         assert said is not None
         assert "needs Linux" not in said
+
+
+def test_a_kernel_without_a_hook(tmp_path):
+    for name, text in (
+        ("proc/sys/kernel/osrelease", "6.12.9\n"),
+        ("boot/config-6.12.9", "# CONFIG_NETKIT is not set\n"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    facts = {"root": str(tmp_path), "kernel": "6.12.9", "interface": "eth0"}
+    for operation, section in (
+        ("attach", "netkit"),
+        ("attach", "tcx"),
+        ("load", "netfilter"),
+    ):
+        said = errno_hint(operation, errno.EINVAL, section=section, **facts)
+        assert said is not None
+        assert re.match(rf"{section} needs CONFIG_\w+, without which", said)
+    (tmp_path / "boot/config-6.12.9").write_text("CONFIG_NETKIT=y\n")
+    said = errno_hint("attach", errno.EINVAL, section="netkit", **facts)
+    assert said is not None
+    assert said.endswith("eth0 is no netkit device")

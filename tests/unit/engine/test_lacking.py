@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from pylibbpf.engine.kernel.host import Host
-from pylibbpf.engine.kernel.lacking import why_lacking, why_no_map, why_no_struct_ops
+from pylibbpf.engine.kernel.lacking import (
+    why_lacking,
+    why_no_hook,
+    why_no_map,
+    why_no_struct_ops,
+)
 from pylibbpf.uapi.enums import MapType
 
 
@@ -67,3 +72,21 @@ def test_types_of_maps(tmp_path: Path) -> None:
     assert "type xskmap needs CONFIG_XDP_SOCKETS," in (why_no_map([MapType.XSKMAP], host) or "")
     assert why_no_map([MapType.HASH, MapType.DEVMAP, 99, "no such type"], host) is None
     assert why_no_map([], host) is None
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("?netkit/peer", "netkit needs Linux 6.7; this is 6.6.1"),
+        ("netfilter", "netfilter needs CONFIG_NETFILTER_BPF_LINK, without which"),
+        ("cgroup/connect4", "cgroup/connect4 needs CONFIG_CGROUP_BPF, without which"),
+        ("lsm.s/file_open", "lsm needs CONFIG_BPF_LSM, without which"),
+        ("tcx/egress", None),
+        ("xdp", None),
+        ("no such section", None),
+    ],
+)
+def test_hooks(tmp_path: Path, section: str, said: str | None) -> None:
+    host = machine(tmp_path, "6.6.1", "CONFIG_NET=y\nCONFIG_NET_XGRESS=y\n")
+    found = why_no_hook(section, host)
+    assert found is None if said is None else (found or "").startswith(said)

@@ -113,12 +113,17 @@ class _Known(dict[str, "Any"]):
             found = alternatives(self.get("section"))
             if found:
                 return found
+        lacking = None
         if name == "map_lacking" and "map_type" in self:
             from pylibbpf.engine.kernel.lacking import why_no_map
 
             lacking = why_no_map([str(self["map_type"])], Host(str(self["root"])))
-            if lacking:
-                return lacking
+        if name == "hook_lacking" and "section" in self:
+            from pylibbpf.engine.kernel.lacking import why_no_hook
+
+            lacking = why_no_hook(str(self["section"]), Host(str(self["root"])))
+        if lacking:
+            return lacking
         raise KeyError(name)
 
 
@@ -161,6 +166,7 @@ _TABLE: tuple[Hint, ...] = (
     *rows(
         "load",
         on(_e.EINVAL, TOO_OLD),
+        on((_e.EINVAL, *UNSUPPORTED), "{hook_lacking}"),
         on(
             _e.E2BIG,
             "the program has more instructions than the kernel takes (4096 without CAP_BPF, one"

@@ -213,6 +213,7 @@ ATTACHING: tuple[Hint, ...] = (
         ),
         on(_e.EINVAL, "netkit needs Linux 6.7, and this is {kernel}", older("netkit", 6, 7)),
         on(_e.EINVAL, "netfilter needs Linux 6.4, and this is {kernel}", older("netfilter", 6, 4)),
+        on((_e.EINVAL, *UNSUPPORTED), "{hook_lacking}"),
         on(
             _e.EINVAL,
             "the kernel was built without netkit (CONFIG_NETKIT), or {interface} is no netkit"
