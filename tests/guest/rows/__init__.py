@@ -26,3 +26,4 @@ _GROUPS = (
     *(struct_ops, buffers, maps, token),
 )
 ROWS: tuple[Row, ...] = tuple(row for each in _GROUPS for row in each.rows)
+assert len({row.name for row in ROWS}) == len(ROWS), "two rows have one name"

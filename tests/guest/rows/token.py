@@ -66,21 +66,25 @@ class Container:
             Path(f"/proc/{self._pid}/{name}").write_text("0 0 1")
         self._socket.send(b"m")
         _, (fd,), _, _ = socket.recv_fds(self._socket, 1, 1)
-        for name in _DELEGATED:
-            rc = _libc.syscall(_FSCONFIG, fd, _SET_STRING, name.encode(), b"any", 0)
-            # Before 6.9 there is nothing that could be delegated.
-            if rc < 0 and ctypes.get_errno() != errno.EINVAL:
+        try:
+            for name in _DELEGATED:
+                rc = _libc.syscall(_FSCONFIG, fd, _SET_STRING, name.encode(), b"any", 0)
+                if rc < 0 and ctypes.get_errno() == errno.EINVAL:
+                    self._socket.send(b"n")  # before 6.9 nothing can be delegated
+                    return
                 _check(rc, name)
-        _check(_libc.syscall(_FSCONFIG, fd, _CREATE, None, None, 0), "create the bpffs")
-        mount = _check(_libc.syscall(_FSMOUNT, fd, 0, 0), "fsmount")
-        socket.send_fds(self._socket, [b"d"], [mount])
-        os.close(mount)
-        os.close(fd)
+            _check(_libc.syscall(_FSCONFIG, fd, _CREATE, None, None, 0), "create the bpffs")
+            mount = _check(_libc.syscall(_FSMOUNT, fd, 0, 0), "fsmount")
+            socket.send_fds(self._socket, [b"d"], [mount])
+            os.close(mount)
+        finally:
+            os.close(fd)
 
     def ask(self) -> None:
         """Have it try the row; raises what that did."""
         self._socket.send(b"?")
-        error = pickle.loads(self._socket.recv(1 << 16))
+        with self._socket.makefile("rb") as answer:
+            error = pickle.load(answer)
         if error is not None:
             raise error
 
@@ -96,17 +100,18 @@ def _dwell(parent: socket.socket, ground: Ground) -> None:
     assert parent.recv(1)
     fd = _check(_libc.syscall(_FSOPEN, b"bpf", 0), "fsopen")
     socket.send_fds(parent, [b"f"], [fd])
-    _, (mount,), _, _ = socket.recv_fds(parent, 1, 1)
+    _, mounts, _, _ = socket.recv_fds(parent, 1, 1)
     os.close(fd)
-    target = b"/sys/fs/bpf"
-    _check(_libc.syscall(_MOVE_MOUNT, mount, b"", _AT_FDCWD, target, _EMPTY_PATH), "move_mount")
+    for mount in mounts:
+        to = b"/sys/fs/bpf"
+        _check(_libc.syscall(_MOVE_MOUNT, mount, b"", _AT_FDCWD, to, _EMPTY_PATH), "move_mount")
     while parent.recv(1):
         try:
             _fires(ground)
             said: BaseException | None = None
         except Exception as error:
             said = error
-        parent.send(pickle.dumps(said))
+        parent.sendall(pickle.dumps(said))
 
 
 @piece("container")
