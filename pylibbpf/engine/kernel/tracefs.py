@@ -31,6 +31,14 @@ def why_no_tracepoint(category: str, name: str, root: str = "/") -> str | None:
     except OSError as error:
         return f"{events} cannot be read ({error.strerror}): no tracepoint can be looked up"
     if category not in categories:
+        if category == "syscalls":  # others are there with the part of the kernel that has them
+            from pylibbpf.engine.kernel.host import Host
+            from pylibbpf.engine.kernel.lacking import why_lacking
+
+            what = "tracepoints of each system call"
+            lacking = why_lacking(what, (2, 6), "CONFIG_FTRACE_SYSCALLS", Host(root))
+            if lacking is not None:
+                return f"{lacking}: raw_tp and tp_btf have sys_enter and sys_exit for all"
         elsewhere = [each for each in categories if name in _readable(os.path.join(events, each))]
         if elsewhere:
             spelled = ", ".join(f"{each}:{name}" for each in elsewhere)

@@ -121,11 +121,12 @@ def kprobe_multi(program: KernelProgram, hook: KprobeMulti) -> LinkHandle:
 
 @explains(KprobeMulti)
 def why_no_kprobe_multi(hook: KprobeMulti, number: int) -> str | None:
+    from pylibbpf.engine.kernel.lacking import why_no_hook
     from pylibbpf.engine.kernel.symbols import Kernel, why_no_function, why_no_pattern
 
     kind = "kprobe.session" if hook.session else "kprobe.multi"
     if number in (errno.EOPNOTSUPP, errno.EINVAL):
-        lacking = _lacking(kind, "CONFIG_FPROBE")
+        lacking = why_no_hook(kind)
         if lacking is not None:
             return f"{lacking}: attach a kprobe to each function"
     if number == errno.EOPNOTSUPP:
@@ -150,14 +151,6 @@ def why_no_kprobe_multi(hook: KprobeMulti, number: int) -> str | None:
             f' (SEC("{kind}") says so)'
         )
     return None
-
-
-def _lacking(kind: str, option: str) -> str | None:
-    """Why this kernel has not a kind of links to many functions, where that is known."""
-    from pylibbpf.engine.kernel.lacking import why_lacking
-    from pylibbpf.uapi.sections import SECTIONS
-
-    return why_lacking(kind, SECTIONS[kind].kernel, option)
 
 
 @attaches(Ksyscall)
@@ -311,10 +304,11 @@ def why_no_uprobe_multi(hook: UprobeMulti, number: int) -> str | None:
 
 def _why_no_uprobe_multi(path: str, hook: UprobeMulti, number: int) -> str | None:
     from pylibbpf.engine.kernel.binaries import why_no_function
+    from pylibbpf.engine.kernel.lacking import why_no_hook
 
     kind = "uprobe.session" if hook.session else "uprobe.multi"
     if number in (errno.EOPNOTSUPP, errno.EINVAL):
-        lacking = _lacking(kind, "CONFIG_UPROBE_EVENTS")
+        lacking = why_no_hook(kind)
         if lacking is not None:
             return lacking
     if (hook.pattern or hook.functions) and number in _NO_SYMBOL:
