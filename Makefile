@@ -10,6 +10,7 @@ CLANG ?=
 OUT ?=
 # For `make test-all` and `make kernels`: the kernels of guests.
 KERNELS ?= 6.1,6.12,7.2
+LIBBPF ?=
 # For `make test-long`: how many random cases, and from which seed.
 N ?=
 SEED ?=
@@ -22,7 +23,7 @@ export ZIG_GLOBAL_CACHE_DIR ?= $(abspath $(VENV))/.cache/zig
 BOOTSTRAP = '$(or $(PYTHON),$(shell sh tools/python.sh))' tools/bootstrap.py --venv '$(VENV)'
 PY = '$(VENV)/bin/python'
 
-.PHONY: run test test-all test-long setup objects lint bench wheel-check clean help
+.PHONY: run test test-all test-long kernels setup objects lint bench wheel-check clean help
 
 help:
 	@echo 'make run          set up, then show the files that processes open, live'
@@ -30,6 +31,8 @@ help:
 	@echo 'make test         set up, then run the tests; those of real kernels in a guest with 6.12'
 	@echo 'make test-all     the same, with guests of 6.1, 6.12 and 7.2 (KERNELS=names)'
 	@echo 'make test-long    long random tests (N=cases, default 1000; SEED=number, default random)'
+	@echo 'make kernels      try everything on all kernels, and write it into docs/kernels.md'
+	@echo '                  (LIBBPF=path: with another libbpf)'
 	@echo 'make setup        set up only: then $(VENV)/bin/pylibbpf works'
 	@echo 'make objects      compile the BPF programs of examples and tests'
 	@echo '                  (CLANG=command OUT=folder: with another compiler, elsewhere)'
@@ -57,6 +60,10 @@ test-all:
 test-long:
 	@$(BOOTSTRAP) --with test
 	@PYLIBBPF_TEST_N='$(N)' PYLIBBPF_TEST_SEED='$(SEED)' $(PY) -m pytest -m long $(ARGS)
+
+kernels:
+	@$(BOOTSTRAP) --with test
+	@$(PY) tools/kernels.py --kernels '$(KERNELS)' $(if $(LIBBPF),--libbpf '$(LIBBPF)')
 
 objects:
 	@$(BOOTSTRAP)

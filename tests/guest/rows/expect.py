@@ -77,6 +77,7 @@ def record(
 ) -> None:
     """Note how it went, with pytest's ``record_property``: docs/kernels.md is made of that."""
     result = {
+        "kernel": os.environ.get("PYLIBBPF_GUEST", os.uname().release),
         "row": row.name,
         "group": row.group,
         "situation": situation,
