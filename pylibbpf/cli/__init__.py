@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import io
 import os
 import sys
@@ -16,6 +17,8 @@ from pylibbpf import __version__
 from pylibbpf.errors import BpfPermissionError, Error
 
 DONE, FAILED, MISUSED = 0, 1, 2
+
+VERBS = ("run", "inspect", "disasm", "gen", "doctor", "detach", "exec", "vm")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,8 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
-    from pylibbpf.cli import detach, doctor, gen, inspect, run, vm
-
     if sys.stdout is None:  # closed by the caller (>&-)
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for the rest of the process
     # A name that the terminal's encoding lacks must not end a tool.
@@ -52,14 +53,11 @@ def _main(argv: Sequence[str] | None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"pylibbpf {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name, module in (
-        ("run", run),
-        ("inspect", inspect),
-        ("gen", gen),
-        ("doctor", doctor),
-        ("detach", detach),
-        ("vm", vm),
-    ):
+    given = sys.argv[1:] if argv is None else argv
+    for name in VERBS:
+        if given and given[0] in VERBS and name != given[0]:
+            continue  # what the others import takes most of the time of a short command
+        module = importlib.import_module(f"pylibbpf.cli.{name}")
         summary = (module.__doc__ or "").splitlines()[0]
         verb = verbs.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         module.configure(verb)

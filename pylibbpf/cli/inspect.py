@@ -51,7 +51,7 @@ from pylibbpf.btf.codec import codec, to_json
 from pylibbpf.btf.parse import Btf
 from pylibbpf.btf.types import Struct, Union
 from pylibbpf.cli import complain
-from pylibbpf.cli.values import map_type, show
+from pylibbpf.cli.values import map_type, plain, show
 from pylibbpf.errors import BtfError, Error
 from pylibbpf.events import RecordType, record_type
 from pylibbpf.isa.calls import OutputCall
@@ -104,14 +104,14 @@ def main(args: argparse.Namespace) -> int:
             said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             status = FAILED
             sys.stdout.flush()
-            complain(f"{_plain(path)}: {_plain(said)}")
+            complain(f"{plain(path)}: {plain(said)}")
             if args.json:
                 print(json.dumps({"file": path, "ok": False, "error": said}))
             continue
         if args.json:
             print(json.dumps(facts))
         else:
-            print("\n" * bool(number) + "\n".join(_plain(line) for line in describe(facts)))
+            print("\n" * bool(number) + "\n".join(plain(line) for line in describe(facts)))
     return status
 
 
@@ -299,13 +299,6 @@ def _core(function: FunctionSpec, relocation: CoreRelocation) -> dict[str, Any]:
         "line": line.number if line is not None else None,
         "text": line.text.strip()[:_LONGEST] if line is not None else None,
     }
-
-
-def _plain(text: str) -> str:
-    """Keep what a file calls itself from steering the terminal."""
-    return "".join(
-        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
-    )
 
 
 def describe(facts: dict[str, Any]) -> Iterator[str]:

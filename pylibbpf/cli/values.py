@@ -8,6 +8,13 @@ import json
 from typing import Any
 
 
+def plain(text: str) -> str:
+    """Keep what a file calls itself from steering the terminal."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
 def parse_value(text: str, current: Any) -> Any:
     """The value that ``text`` stands for, of the type that the variable's ``current`` value has.
 

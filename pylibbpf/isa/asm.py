@@ -13,6 +13,7 @@ import re
 from pylibbpf.errors import InsnError
 from pylibbpf.isa import insn as isa
 from pylibbpf.isa.insn import Insn
+from pylibbpf.isa.opcodes import problem
 from pylibbpf.isa.syntax import SLOTS, TRIE, Mismatch, Token, tokens
 
 TYPE_CHECKING = False
@@ -156,6 +157,10 @@ class _Assembler:
             else:
                 imm = _int32(value)
         insn = Insn(row.code, dst, src, off, imm)
+        wrong = problem(insn)
+        if wrong is not None:
+            places = [place for slot, (_, place) in values.items() if slot in "dDsS"]
+            raise InsnError(wrong, line=number, column=found[min(places, default=0)].column)
         if row.kind == "exit":
             self.last_exit = len(self.insns)
         self.insns.append(insn)

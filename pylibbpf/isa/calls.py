@@ -8,13 +8,12 @@ spills. It judges nothing; what it cannot follow is unknown.
 
 from __future__ import annotations
 
-import operator
-
+from pylibbpf.isa import alu
 from pylibbpf.isa import insn as isa
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pylibbpf.isa.insn import Insn
 
@@ -101,27 +100,6 @@ class OutputCall:
     def _key(self) -> tuple[object, ...]:
         return (self.map, self.helper, self.size, self.insn_index, self.data)
 
-
-_U64 = (1 << 64) - 1
-_U32 = (1 << 32) - 1
-
-
-def _arithmetic_shift(a: int, b: int, bits: int) -> int:
-    return (a - (1 << bits) if a >> (bits - 1) else a) >> (b % bits)
-
-
-# Constant folding; the third argument is the width. Division is left out: compilers fold it.
-_ALU: dict[int, Callable[[int, int, int], int]] = {
-    isa.ADD: lambda a, b, bits: a + b,
-    isa.SUB: lambda a, b, bits: a - b,
-    isa.MUL: lambda a, b, bits: a * b,
-    isa.OR: lambda a, b, bits: operator.or_(a, b),
-    isa.AND: lambda a, b, bits: operator.and_(a, b),
-    isa.XOR: lambda a, b, bits: operator.xor(a, b),
-    isa.LSH: lambda a, b, bits: a << (b % bits),
-    isa.RSH: lambda a, b, bits: a >> (b % bits),
-    isa.ARSH: _arithmetic_shift,
-}
 
 _ENTRY: State = ((None,) * isa.R10 + (("stack", 0),), {})
 
@@ -288,7 +266,7 @@ class _Flow:
         names = where[1:] if where is not None and where[0] == "map" else (None,)
         number = size[1] if size is not None and size[0] == "const" else None
         if isinstance(number, int):
-            number &= _U32  # all of these helpers take a u32, or refuse a larger u64
+            number &= alu.U32  # all of these helpers take a u32, or refuse a larger u64
         data = r[helper.data] if helper.data else ("record", index)
         if data is not None and data[0] not in ("stack", "value", "record"):
             data = None
@@ -310,17 +288,10 @@ def _sends(insn: Insn) -> bool:
 
 def _targets(insn: Insn, index: int) -> tuple[int, ...]:
     """Where a jump or a call to a function of the program goes."""
-    code = insn.code
-    kind = code & isa.CLASS_MASK
-    if kind not in (isa.JMP, isa.JMP32):
-        return ()
-    if code == isa.CALL_CODE:
-        return (index + 1 + insn.imm,) if insn.src == isa.PSEUDO_CALL else ()
-    if code in (isa.EXIT_CODE, isa.CALL_CODE | isa.X):
-        return ()
-    if code == isa.JMP32 | isa.JA:  # gotol: the offset is in imm (RFC 9669, section 4.3)
+    if insn.code == isa.CALL_CODE and insn.src == isa.PSEUDO_CALL:
         return (index + 1 + insn.imm,)
-    return (index + 1 + insn.off,)
+    target = isa.jump_target(insn, index)
+    return () if target is None else (target,)
 
 
 def _join_value(a: Value, b: Value) -> Value:
@@ -351,7 +322,7 @@ def _in_frame(value: Value) -> bool:
 def _operand(insn: Insn, r: list[Value]) -> Value:
     if insn.code & isa.X:
         return r[insn.src] if insn.src < isa.REGISTERS else None
-    return ("const", insn.imm & _U64)
+    return ("const", insn.imm & alu.U64)
 
 
 def _alu(insn: Insn, r: list[Value]) -> Value:
@@ -364,7 +335,7 @@ def _alu(insn: Insn, r: list[Value]) -> Value:
         if wide:
             return other
         if other is not None and other[0] == "const" and isinstance(other[1], int):
-            return ("const", other[1] & _U32)
+            return ("const", other[1] & alu.U32)
         return None
     mine = r[insn.dst]
     number = other[1] if other is not None and other[0] == "const" else None
@@ -380,13 +351,11 @@ def _alu(insn: Insn, r: list[Value]) -> Value:
             if isinstance(at, int) and abs(at + change) < 1 << 31:
                 return (*mine[:-1], at + change)
         return ("frame",) if _in_frame(mine) else None
-    fold = _ALU.get(op)
-    if fold is None or mine[0] != "const":
+    if (op, insn.off) not in alu.BINARY or mine[0] != "const":
         return ("frame",) if op == isa.ADD and wide and _in_frame(other) else None
     if not isinstance(number, int) or not isinstance(mine[1], int):
         return ("frame",) if op == isa.ADD and wide and _in_frame(other) else None
-    bits, mask = (64, _U64) if wide else (32, _U32)
-    return ("const", fold(mine[1] & mask, number & mask, bits) & mask)
+    return ("const", alu.binary(op, insn.off, mine[1], number, 64 if wide else 32))
 
 
 def _address(register: int, off: int, r: list[Value]) -> Value:
@@ -424,7 +393,7 @@ def _store(insn: Insn, r: list[Value], slots: dict[int, Value]) -> None:
     if insn.code & isa.CLASS_MASK == isa.STX:
         value = r[insn.src] if insn.src < isa.REGISTERS else None
     else:
-        value = ("const", insn.imm & _U64)
+        value = ("const", insn.imm & alu.U64)
     if value is not None:
         slots[at] = value
 
@@ -452,4 +421,4 @@ def _clobber(r: list[Value], slots: dict[int, Value]) -> None:
             return
         length = r[n + 1] if n < 5 else None
         size = length[1] if length is not None and length[0] == "const" else None
-        _forget(slots, at, at + (size & _U32) if isinstance(size, int) else 1)
+        _forget(slots, at, at + (size & alu.U32) if isinstance(size, int) else 1)

@@ -15,11 +15,11 @@ from pylibbpf.isa.opcodes import find, problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pylibbpf.isa.insn import Insn
 
-__all__ = ["MOST", "Layout", "check", "jump_target"]
+__all__ = ["MOST", "Layout", "check"]
 
 MOST = 1_000_000  # BPF_COMPLEXITY_LIMIT_INSNS: what a privileged user may load
 
@@ -47,18 +47,10 @@ class Layout:
         self.tail_callers = tail_callers
 
 
-def jump_target(insn: Insn, at: int) -> int | None:
-    """Tell where a jump goes if it is taken; None for what is no jump."""
-    kind = insn.code & isa.CLASS_MASK
-    op = insn.code & isa.OP_MASK
-    if kind not in (isa.JMP, isa.JMP32) or op in (isa.CALL, isa.EXIT):
-        return None
-    return at + 1 + (insn.imm if insn.code == isa.JMP32 | isa.JA else insn.off)
-
-
-def check(insns: Sequence[Insn]) -> Layout:
+def check(insns: Sequence[Insn], functions: Iterable[int] = ()) -> Layout:
     """Check a program, and tell how it is made up.
 
+    ``functions``: where others start than those that are called or pointed to.
     The stack of a function is what it reads and writes of its frame directly, and what it
     makes pointers to by ``r2 = r10; r2 += -16``; rounded up to 16 as the kernel does for its
     compilers (round_up_stack_depth). A verifier may find more.
@@ -71,7 +63,7 @@ def check(insns: Sequence[Insn]) -> Layout:
     if len(insns) > MOST:
         raise InsnError(f"{len(insns)} instructions are more than {MOST}")
     second: set[int] = set()  # the other slots of LD_IMM64: nothing may jump there
-    starts = {0}
+    starts = {0, *functions}
     for at, insn in enumerate(insns):
         if at in second:
             continue
@@ -113,7 +105,7 @@ def _check_jumps(insns: Sequence[Insn], second: set[int], order: tuple[int, ...]
             if at in last:
                 raise InsnError("runs on past the end of its function", insn=at - 1)
             continue
-        target = jump_target(insn, at)
+        target = isa.jump_target(insn, at)
         if target is not None:
             function = bisect_right(order, at) - 1
             if not order[function] <= target < ends[function]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from struct import Struct
 
+from pylibbpf.errors import InsnError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["INSN_SIZE", "Insn", "decode", "encode", "imm64", "is_ld_imm64"]
+__all__ = ["INSN_SIZE", "Insn", "decode", "encode", "imm64", "is_ld_imm64", "jump_target"]
 
 INSN_SIZE = 8
 
@@ -110,10 +112,10 @@ def decode(data: bytes | bytearray | memoryview) -> list[Insn]:
     Both slots of ``LD_IMM64`` are kept for that reason.
 
     Raises:
-        ValueError: the length is not a multiple of eight.
+        InsnError: the length is not a multiple of eight.
     """
     if len(data) % INSN_SIZE:
-        raise ValueError(f"{len(data)} bytes are not a whole number of 8-byte BPF instructions")
+        raise InsnError(f"{len(data)} bytes are not a whole number of 8-byte BPF instructions")
     return [
         Insn(code, registers & 0x0F, registers >> 4, off, imm)
         for code, registers, off, imm in _LAYOUT.iter_unpack(data)
@@ -140,3 +142,13 @@ def imm64(insns: Sequence[Insn], index: int) -> int:
     low = insns[index].imm & 0xFFFFFFFF
     high = insns[index + 1].imm & 0xFFFFFFFF if index + 1 < len(insns) else 0
     return high << 32 | low
+
+
+def jump_target(insn: Insn, at: int) -> int | None:
+    """Tell where a jump goes if it is taken; None for what is no jump, as calls are none."""
+    kind = insn.code & CLASS_MASK
+    op = insn.code & OP_MASK
+    if kind not in (JMP, JMP32) or op in (CALL, EXIT):
+        return None
+    # gotol: the offset is in imm (RFC 9669, section 4.3)
+    return at + 1 + (insn.imm if insn.code == JMP32 | JA else insn.off)

@@ -61,7 +61,7 @@ class Program:
         source: Callable[[int], str] | None = None,
         depths: Mapping[int, int] | None = None,
     ) -> None:
-        layout = check(insns)
+        layout = check(insns, () if exception_callback is None else (exception_callback,))
         self.insns = tuple(insns)
         self.memory = memory
         self.name = name

@@ -1,0 +1,83 @@
+"""Programs given to the kernel as bare instructions, by the bpf system call itself.
+
+For tests that compare what the kernel does with a program that is in no object file.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import struct
+from collections.abc import Sequence
+
+from pylibbpf.isa.insn import Insn, encode
+from pylibbpf.uapi.enums import ProgType
+
+_NUMBER = {"x86_64": 321, "aarch64": 280}
+_PROG_LOAD, _PROG_TEST_RUN = 5, 10
+_SLEEPABLE = 1 << 4  # BPF_F_SLEEPABLE
+_ATTR = 128
+
+
+def _bpf(command: int, attr: ctypes.Array[ctypes.c_char]) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    result = libc.syscall(_NUMBER[platform.machine()], command, attr, _ATTR)
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return int(result)
+
+
+def load(insns: Sequence[Insn], kind: ProgType = ProgType.SYSCALL, *, log: bool = False) -> int:
+    """Load a program, and give its descriptor. The text of an error is the verifier's log."""
+    code = ctypes.create_string_buffer(encode(insns))
+    license = ctypes.create_string_buffer(b"GPL")
+    text = ctypes.create_string_buffer(1 << 20 if log else 1)
+    attr = ctypes.create_string_buffer(
+        struct.pack(
+            "=IIQQIIQII",
+            kind,
+            len(insns),
+            ctypes.addressof(code),
+            ctypes.addressof(license),
+            1 if log else 0,
+            len(text) if log else 0,
+            ctypes.addressof(text) if log else 0,
+            0,
+            _SLEEPABLE if kind is ProgType.SYSCALL else 0,
+        ),
+        _ATTR,
+    )
+    try:
+        return _bpf(_PROG_LOAD, attr)
+    except OSError as error:
+        if log and error.errno is not None:
+            raise OSError(error.errno, text.value.decode()) from None
+        raise
+
+
+def run(fd: int, context: bytes = b"", data: bytes = b"") -> tuple[int, bytes]:
+    """Run a program once: what it returned (32 bits), and the context after it."""
+    memory = ctypes.create_string_buffer(context, max(1, len(context)))
+    packet = ctypes.create_string_buffer(data, max(1, len(data)))
+    attr = ctypes.create_string_buffer(
+        struct.pack(
+            "=IIIIQQIIIIQQ",
+            fd,
+            0,
+            len(data),
+            0,
+            ctypes.addressof(packet) if data else 0,
+            0,
+            0,
+            0,
+            len(context),
+            0,
+            ctypes.addressof(memory) if context else 0,
+            0,
+        ),
+        _ATTR,
+    )
+    _bpf(_PROG_TEST_RUN, attr)
+    return struct.unpack_from("=I", attr, 4)[0], memory.raw[: len(context)]
