@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Callable
 
 import pytest
+from guest.rows.firing import run
 from guest.rows.ground import Ground
 from guest.rows.row import Rows
 
@@ -15,23 +15,17 @@ import pylibbpf
 rows = Rows("buffers")
 
 
-def _run(program: pylibbpf.Program, *arguments: int) -> int:
-    """Run a raw_tp program with these arguments, as if its tracepoint had been passed."""
-    words = struct.pack("=5Q", *arguments, *[0] * (5 - len(arguments)))
-    return program.test_run(ctx=words).retval
-
-
 def _carries(open_buffer: Callable[[], pylibbpf.RingBuffer], program: pylibbpf.Program) -> None:
     """Three records come, in order; none more when nothing is sent; none by what was closed."""
     with open_buffer() as buffer:
-        _run(program, 3)
+        run(program, 3)
         got: list[int] = []
         while len(got) < 3:
             count = buffer.poll(lambda event: got.append(event.number), timeout=60)
             assert count, "waited in vain for a record"
         assert got == [0, 1, 2]
         assert buffer.consume() == []
-    _run(program, 1)
+    run(program, 1)
     with pytest.raises(pylibbpf.ClosedError):
         buffer.consume()
 
@@ -55,9 +49,9 @@ def user_ringbuf(ground: Ground) -> None:
         with obj.user_ringbuf("requests") as ring:
             ring.send((0, 0, "zero"))
             ring.send((0, 1, "one"))
-            assert _run(drain, 0) == 2
+            assert run(drain, 0) == 2
             assert (obj.globals["last"], obj.globals["wrong"]) == ("one", 0)
-            assert _run(drain, 0) == 0
+            assert run(drain, 0) == 0
         with pytest.raises(pylibbpf.ClosedError):
             ring.send((0, 2, "two"))
 
@@ -68,7 +62,7 @@ def task_storage(ground: Ground) -> None:
         storage, me = obj.map("tasks"), os.getpid()
         assert me not in storage
         visit = obj.programs["visit"]
-        assert [_run(visit), _run(visit)] == [1, 2]
+        assert [run(visit), run(visit)] == [1, 2]
         assert storage[me].count == 2
         del storage[me]
         assert me not in storage

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-__all__ = ["calls", "fires_until_closed", "opens", "until"]
+if TYPE_CHECKING:
+    import pylibbpf
+
+__all__ = ["calls", "fires_until_closed", "opens", "run", "until"]
 
 
 class Closable(Protocol):
@@ -24,6 +28,13 @@ def opens() -> None:
 def calls() -> None:
     """Call getpgid(2), by the C library's function."""
     os.getpgid(0)
+
+
+def run(program: pylibbpf.Program, *arguments: int) -> int:
+    """Run a raw_tp program with these arguments, as if its tracepoint had been passed."""
+    words = struct.pack("=5Q", *arguments, *[0] * (5 - len(arguments)))
+    found = program.test_run(ctx=words).retval
+    return found - (1 << 32) if found >> 31 else found
 
 
 def until(condition: Callable[[], object], what: str = "an event") -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from guest.rows.firing import calls, fires_until_closed
+from guest.rows.firing import calls, fires_until_closed, run
 from guest.rows.ground import Ground, piece
 from guest.rows.row import Rows
 from guest.rows.speech import tcp, tcp_pair, udp
@@ -36,13 +36,6 @@ def one_map(
         yield obj
 
 
-def run(obj: pylibbpf.Object, program: str, *arguments: int) -> int:
-    """Run a raw_tp program with these arguments, as if its tracepoint had been passed."""
-    words = struct.pack("=5Q", *arguments, *[0] * (5 - len(arguments)))
-    found = obj.programs[program].test_run(ctx=words).retval
-    return found - (1 << 32) if found >> 31 else found
-
-
 # ---- entries
 
 
@@ -54,7 +47,7 @@ def counted(name: str, *, since: tuple[int, int] = (5, 10)) -> None:
         with one_map(ground, "map_kinds", name, f"use_{name}") as obj:
             map = obj.map(name)
             for _ in range(3):
-                run(obj, f"use_{name}", 2)
+                run(obj.programs[f"use_{name}"], 2)
             value = map[2]
             assert (value.sum() if isinstance(value, pylibbpf.PerCpu) else value) == 3
             if not isinstance(map, MutableMapping):
@@ -75,9 +68,9 @@ def lpm_trie(ground: Ground) -> None:
         routes = obj.map("lpm_trie")
         routes["10.0.0.0/24"] = 7
         routes["10.0.0.128/25"] = 8
-        assert [run(obj, "use_lpm_trie", last) for last in (5, 200)] == [7, 8]
+        assert [run(obj.programs["use_lpm_trie"], last) for last in (5, 200)] == [7, 8]
         routes.clear()
-        assert run(obj, "use_lpm_trie", 5) == 0
+        assert run(obj.programs["use_lpm_trie"], 5) == 0
 
 
 def turned(name: str, given: int, left: list[int]) -> None:
@@ -89,9 +82,9 @@ def turned(name: str, given: int, left: list[int]) -> None:
             map = obj.queue(name)
             for value in (10, 20):
                 map.push(value)
-            assert run(obj, f"use_{name}") == given
+            assert run(obj.programs[f"use_{name}"]) == given
             assert [map.pop(), map.pop()] == left
-            assert run(obj, f"use_{name}") == 0
+            assert run(obj.programs[f"use_{name}"]) == 0
 
 
 turned("queue", 11, [20, 11])
@@ -103,9 +96,9 @@ def bloom_filter(ground: Ground) -> None:
     with one_map(ground, "bloom", "seen", "test", "add") as obj:
         seen = obj.map("seen")
         seen.add(7)
-        assert run(obj, "test", 7) == 1
-        assert run(obj, "test", 8) == 0
-        run(obj, "add", 8)
+        assert run(obj.programs["test"], 7) == 1
+        assert run(obj.programs["test"], 8) == 0
+        run(obj.programs["add"], 8)
         assert 8 in seen
 
 
@@ -139,11 +132,11 @@ def insn_array(ground: Ground) -> None:
 def array_of_maps(ground: Ground) -> None:
     with ground.loaded("nested", "bump") as obj:
         windows = obj.map("windows")
-        assert run(obj, "bump", 1, 3) == -1
+        assert run(obj.programs["bump"], 1, 3) == -1
         windows[1] = first = obj.map("first")  # windows[1] would be opened by id (CAP_SYS_ADMIN)
-        assert [run(obj, "bump", 1, 3), first[3]] == [1, 1]
+        assert [run(obj.programs["bump"], 1, 3), first[3]] == [1, 1]
         del windows[1]
-        assert run(obj, "bump", 1, 3) == -1
+        assert run(obj.programs["bump"], 1, 3) == -1
 
 
 @rows.row("hash_of_maps")
@@ -152,39 +145,39 @@ def hash_of_maps(ground: Ground) -> None:
         tenants = obj.map("tenants")
         with tenants.create_inner() as made:
             tenants[77] = made
-            assert [run(obj, "hit", 77, 1), run(obj, "hit", 77, 1)] == [0, 2]
+            assert [run(obj.programs["hit"], 77, 1), run(obj.programs["hit"], 77, 1)] == [0, 2]
             assert [value.hits for value in made.values()] == [2]
         del tenants[77]
-        assert run(obj, "hit", 77, 1) == -1
+        assert run(obj.programs["hit"], 77, 1) == -1
 
 
 @rows.row("prog_array")
 def prog_array(ground: Ground) -> None:
     with one_map(ground, "references", "jumps", "jump", "seven") as obj:
         jumps = obj.map("jumps")
-        assert run(obj, "jump", 2) == -1
+        assert run(obj.programs["jump"], 2) == -1
         jumps[2] = obj.programs["seven"]
-        assert run(obj, "jump", 2) == 7
+        assert run(obj.programs["jump"], 2) == 7
         del jumps[2]
-        assert run(obj, "jump", 2) == -1
+        assert run(obj.programs["jump"], 2) == -1
 
 
 @rows.row("cgroup_array", config="CGROUPS", ground="cgroup")
 def cgroup_array(ground: Ground) -> None:
     with one_map(ground, "references", "groups", "below") as obj:
         groups = obj.map("groups")
-        assert run(obj, "below", 0) < 0
+        assert run(obj.programs["below"], 0) < 0
         groups[0] = ground["cgroup"]
-        assert run(obj, "below", 0) == 1
+        assert run(obj.programs["below"], 0) == 1
         del groups[0]
-        assert run(obj, "below", 0) < 0
+        assert run(obj.programs["below"], 0) < 0
 
 
 @rows.row("stack_trace", config="PERF_EVENTS")
 def stack_trace(ground: Ground) -> None:
     with one_map(ground, "references", "stacks", "stack") as obj:
         stacks = obj.map("stacks")
-        number = run(obj, "stack")
+        number = run(obj.programs["stack"])
         assert number >= 0
         assert len(stacks[number]) > 3
         stacks.clear()
@@ -252,10 +245,19 @@ def sockmap(ground: Ground) -> None:
 
 @rows.row("sockhash", config="NET BPF_STREAM_PARSER", ground="network")
 def sockhash(ground: Ground) -> None:
-    with one_map(ground, "sockmaps", "by_flow") as obj, tcp_pair() as (one, other):
+    """Also with a program that sees what its sockets send, as those of a sockmap do (sk_msg)."""
+    with (
+        one_map(ground, "sockmaps", "by_flow") as obj,
+        ground.loaded("sockets", "send") as seer,
+        seer.programs["send"].attach_sockmap(obj.maps["by_flow"]),
+        tcp_pair() as (one, other),
+    ):
         map = obj.map("by_flow")
         map[1, 2], map[3, 4] = one, other
         assert {(key.local, key.remote) for key in map} == {(1, 2), (3, 4)}
+        one.send(b"x")
+        assert other.recv(8) == b"x"
+        assert seer.globals["calls"] == 1
         del map[3, 4]
         one.close()
         assert len(map) == 0
