@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -171,6 +172,7 @@ def test_what_is_pinned_is_of_another_kind(maps, pins):
         (pylibbpf.open_link, "hash", "a map, no link"),
         (pylibbpf.open_map, "add", "a program, no map"),
     ):
+        gc.collect()  # what other tests left is not ours
         before = len(os.listdir("/proc/self/fd"))
         assert what in str(refused(lambda o=opener, p=path: o(f"{pins}/{p}")))
         assert len(os.listdir("/proc/self/fd")) == before
