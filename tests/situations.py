@@ -6,10 +6,12 @@ things to try.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
+import gc
+import importlib
 import os
 import pickle
+import pkgutil
 import platform
 import select
 import signal
@@ -17,13 +19,24 @@ import struct
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from contract.as_user import open_the_way
+
 import pylibbpf
 
-__all__ = ["NOBODY", "SERVICE", "attempt", "filter_calls", "open_way", "user"]
+__all__ = [
+    "NOBODY",
+    "PLACES",
+    "SERVICE",
+    "attempt",
+    "filter_calls",
+    "preload",
+    "reachable",
+    "user",
+]
 
 NOBODY = 65534
 SERVICE = ("BPF", "PERFMON", "NET_ADMIN")
@@ -41,6 +54,14 @@ _PR_CAP_AMBIENT_RAISE, _SECCOMP_MODE_FILTER = 2, 2
 _CAPABILITY_VERSION_3 = 0x20080522
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def preload() -> None:
+    """Import what the library imports when it is needed: else each child does so for itself."""
+    for name in ("attach", "btf", "engine", "explain", "hook", "map", "uapi"):
+        package = importlib.import_module(f"pylibbpf.{name}")
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(found.name)
 
 
 def attempt(body: Callable[[], Any], *become: Callable[[], None]) -> Any:
@@ -68,6 +89,7 @@ def attempt(body: Callable[[], Any], *become: Callable[[], None]) -> Any:
 
 
 def _child(write: int, body: Callable[[], Any], become: tuple[Callable[[], None], ...]) -> NoReturn:
+    gc.freeze()  # what a collection touches would have to be copied
     try:
         for each in become:
             each()
@@ -119,21 +141,13 @@ def user(*capabilities: str) -> Callable[[], None]:
     return become
 
 
-@contextlib.contextmanager
-def open_way(*places: Path) -> Iterator[None]:
-    """Let other users reach these folders: on a machine that is thrown away."""
-    changed = []
-    for place in {each.resolve() for each in places}:
-        for folder in reversed((place, *place.parents)):
-            mode = folder.stat().st_mode
-            if not mode & 0o001:
-                changed.append((folder, mode))
-                folder.chmod(mode | 0o005)
-    try:
-        yield
-    finally:
-        for folder, mode in reversed(changed):
-            folder.chmod(mode)
+# What a child must reach that has become another user: Python, its packages, this checkout.
+PLACES = (Path(sys.base_prefix), Path(sys.prefix), Path(__file__).parents[1])
+
+
+def reachable(*places: Path) -> Callable[[], None]:
+    """Let other users reach these folders, in a mount namespace of the child; before it is one."""
+    return lambda: open_the_way(places)
 
 
 # x86-64 and aarch64: numbers of the calls, and AUDIT_ARCH_* of include/uapi/linux/audit.h

@@ -153,9 +153,10 @@ def load_failure(
         said = pinning[-1].strip().removeprefix("libbpf: ")
         path = facts(subject).get("pin_path")
         if path is not None:
-            from pylibbpf.engine.kernel.pins import why
+            from pylibbpf.engine.kernel.pins import refusal, why
 
             said = why("pin", number, path) or said
+            return refusal(number)(number, "pin map", subject, said, log=capture.text)
         return BpfError(number, "pin map", subject, said, log=capture.text)
     # Without a subject libbpf gave up before both, when not even a trivial program would load.
     operation = "create map" if subject and not program else "load"
@@ -196,12 +197,12 @@ def _why_modules(missing: str | None) -> str:
 
 def _locked(log: str) -> str | None:
     """What the verifier cannot know: that the helper it does not give is taken away."""
-    lines = [line for line in log[-1000:].splitlines() if "bpf_probe_read" in line]
-    if not any("unknown func" in line or "cannot use helper" in line for line in lines):
+    end = log[-1000:]
+    if "unknown func bpf_" not in end and "cannot use helper bpf_" not in end:
         return None
-    from pylibbpf.engine.kernel.privileges import NO_KERNEL_MEMORY, Host, lockdown_mode
+    from pylibbpf.engine.kernel.privileges import Host, kept_helper, locked_helper
 
-    return NO_KERNEL_MEMORY if lockdown_mode(Host()) == "confidentiality" else None
+    return locked_helper(Host(), end) or kept_helper(Host(), end)
 
 
 def _why_not_loaded(known: dict[str, Any], number: int) -> str | None:

@@ -76,6 +76,7 @@ class Case:
     hook: str = ""  # the SEC() name, without what follows the slash
     before_verifier: bool = False  # a load that was refused before the verifier was called
     socket: int | None = None
+    by_tracefs: bool = False  # a probe that is written there, as before Linux 4.17
 
     @property
     def program(self) -> str | None:

@@ -8,7 +8,7 @@ import os
 from pylibbpf.engine.kernel.check import check
 from pylibbpf.engine.kernel.library import load
 from pylibbpf.engine.kernel.opts import c_string
-from pylibbpf.errors import BpfError
+from pylibbpf.errors import BpfError, BpfPermissionError
 
 __all__ = ["bpffs", "explain", "kind_of", "need_kind", "pin", "pinned_fd", "unpin", "why"]
 
@@ -86,8 +86,13 @@ def explain(rc: int, operation: str, name: str, path: str) -> None:
         return
     cause = why(operation.split()[0], -rc, path)
     if cause is not None:
-        raise BpfError(-rc, operation, name, cause)
+        raise refusal(-rc)(-rc, operation, name, cause)
     check(rc, operation, name)
+
+
+def refusal(number: int) -> type[BpfError]:
+    """The class of the error: the file system refuses, too, for want of a right."""
+    return BpfPermissionError if number == errno.EACCES else BpfError
 
 
 def why(verb: str, number: int, path: str) -> str | None:

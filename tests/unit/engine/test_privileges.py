@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pylibbpf.engine.kernel.host import CAPABILITIES, Host
-from pylibbpf.engine.kernel.privileges import Diagnosis, explain_eperm
+from pylibbpf.engine.kernel.privileges import Diagnosis, explain_eperm, locked_helper
 from pylibbpf.uapi.enums import MapType, ProgType
 
 ALL = (1 << len(CAPABILITIES)) - 1
@@ -650,3 +650,51 @@ def test_the_host_answers_plainly(
     machine: Machine, read: Callable[[Host], object], expected: object
 ) -> None:
     assert read(machine.host()) == expected
+
+
+# ---- helpers that lockdown takes away
+
+
+@pytest.mark.parametrize(
+    ("mode", "line", "cause"),
+    [
+        ("confidentiality", "unknown func bpf_probe_read_kernel#113", "to read kernel memory"),
+        ("confidentiality", "unknown func bpf_probe_read#4", "to read kernel memory"),
+        (
+            "confidentiality",
+            "program of this type cannot use helper bpf_probe_read_kernel_str#115",
+            "Instead: what the verifier knows the type of",
+        ),
+        ("confidentiality", "unknown func bpf_probe_write_user#36", "in confidentiality mode"),
+        ("integrity", "unknown func bpf_probe_write_user#36", "in integrity mode, which forbids"),
+        ("integrity", "unknown func bpf_probe_read_kernel#113", None),
+        ("none", "unknown func bpf_probe_write_user#36", None),
+        ("confidentiality", "unknown func bpf_probe_read_user#112", None),
+        ("confidentiality", "R1 type=ctx expected=fp (call bpf_probe_read#4)", None),
+    ],
+)
+def test_helpers_that_lockdown_takes_away(
+    machine: Machine, mode: str, line: str, cause: str | None
+) -> None:
+    modes = ("none", "integrity", "confidentiality")
+    text = " ".join(f"[{each}]" if each == mode else each for each in modes)
+    machine.write("sys/kernel/security/lockdown", text)
+    found = locked_helper(machine.host(), f"0: R1=ctx() R10=fp0\n14: (85) call x\n{line}\n")
+    assert (found is None) if cause is None else (cause in (found or ""))
+
+
+def test_a_kprobe_by_perf_needs_no_tracefs(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written to tracefs only where it is to be, or the kernel is older than 4.17."""
+    machine.write("proc/sys/kernel/perf_event_paranoid", "3\n")
+    machine.status(effective=bits("BPF", "PERFMON", "NET_ADMIN"))
+    monkeypatch.setattr(Host, "why_unreadable", lambda self, path: errno.EACCES)
+    for section, by_tracefs, cause in (
+        ("kprobe/f", False, "kernel.perf_event_paranoid is 3"),
+        ("kprobe/f", True, "tracefs (/sys/kernel/tracing) may not be read"),
+        ("tp/sched/sched_switch", False, "tracefs (/sys/kernel/tracing) may not be read"),
+        ("perf_event", False, "kernel.perf_event_paranoid is 3"),
+    ):
+        found = machine.why("attach", section=section, by_tracefs=by_tracefs, errno=errno.EACCES)
+        assert (found.cause or "").startswith(cause), section

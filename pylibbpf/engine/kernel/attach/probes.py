@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from functools import partial
 
 from pylibbpf.engine.kernel.attach import attaches, explain, explains
@@ -55,8 +56,16 @@ def kprobe(program: KernelProgram, hook: Kprobe) -> LinkHandle:
         name,
         fields,
         section=f"kprobe/{hook.function or hex(hook.address or 0)}",
+        by_tracefs=_by_tracefs("kprobe", hook.mode),
         why=partial(explain, hook),
     )
+
+
+def _by_tracefs(kind: str, mode: str) -> bool:
+    """Whether libbpf writes the probe to tracefs: it is told to, or knows no other way."""
+    if mode != "default":
+        return mode == "legacy"
+    return not os.path.exists(f"/sys/bus/event_source/devices/{kind}/type")
 
 
 def _check_offset(program: str, function: str, offset: int) -> None:
@@ -207,6 +216,7 @@ def uprobe(program: KernelProgram, hook: Uprobe) -> LinkHandle:
             return f'SEC("{program.section}") was loaded for links to many functions'
         return _why_no_uprobe(path, hook, number)
 
+    by_tracefs = _by_tracefs("uprobe", hook.mode)
     fields, _keep = opts(
         "bpf_uprobe_opts",
         ref_ctr_offset=hook.ref_ctr_offset,
@@ -222,7 +232,8 @@ def uprobe(program: KernelProgram, hook: Uprobe) -> LinkHandle:
         hook.offset,
         fields,
         section=f"uprobe/{path}:{hook.function or hex(hook.offset)}",
-        capabilities=_UPROBE_NEEDS,
+        capabilities=() if by_tracefs else _UPROBE_NEEDS,
+        by_tracefs=by_tracefs,
         why=why,
     )
 

@@ -18,15 +18,18 @@ from pylibbpf.engine.kernel.privileges import places, policy, rights
 from pylibbpf.engine.kernel.privileges.finding import Diagnosis, Finding, Verdict
 from pylibbpf.engine.kernel.privileges.policy import (
     NO_KERNEL_MEMORY,
+    READ_BY_TYPE,
     UNLOCK,
     filtered_calls,
     lockdown_mode,
+    locked_helper,
 )
-from pylibbpf.engine.kernel.privileges.rights import in_initial_user_namespace
+from pylibbpf.engine.kernel.privileges.rights import in_initial_user_namespace, kept_helper
 from pylibbpf.uapi.enums import MapType, ProgType
 
 __all__ = [
     "NO_KERNEL_MEMORY",
+    "READ_BY_TYPE",
     "UNLOCK",
     "Diagnosis",
     "Finding",
@@ -35,7 +38,9 @@ __all__ = [
     "explain_eperm",
     "filtered_calls",
     "in_initial_user_namespace",
+    "kept_helper",
     "lockdown_mode",
+    "locked_helper",
 ]
 
 
@@ -54,6 +59,7 @@ def explain_eperm(
     host: Host | None = None,
     cgroup_hook: tuple[int, int, int] | None = None,
     socket: int | None = None,
+    by_tracefs: bool = False,
     **_facts: object,
 ) -> Diagnosis:
     """Find out why an operation was refused with EPERM, EACCES or ENOSYS. Never raises.
@@ -83,6 +89,7 @@ def explain_eperm(
         before_verifier=before_verifier,
         hook=(section or "").removeprefix("?").partition("/")[0],
         socket=socket,
+        by_tracefs=by_tracefs,
     )
     findings: list[Finding] = []
     for probe in _PROBES:

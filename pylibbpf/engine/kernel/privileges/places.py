@@ -16,7 +16,9 @@ _SO_LOCK_FILTER = 44  # include/uapi/asm-generic/socket.h
 
 def tracefs(case: Case) -> Finding | None:
     # libbpf reads /sys/kernel/debug/tracing where that exists, else /sys/kernel/tracing.
-    if not case.attaches or case.program not in ("tracepoint", "kprobe"):
+    # It looks up tracepoints there; probes only where the kernel has no perf events for them.
+    legacy = case.by_tracefs and case.program == "kprobe"
+    if not case.attaches or not (case.program == "tracepoint" or legacy):
         return None
     why = case.host.why_unreadable("sys/kernel/tracing/events")
     if why is None:
@@ -25,9 +27,11 @@ def tracefs(case: Case) -> Finding | None:
         return Finding(
             Verdict.CAUSE,
             "tracefs (/sys/kernel/tracing) may not be read by this user",
-            "sudo mount -o remount,mode=755 /sys/kernel/tracing (libbpf looks up tracepoints"
+            "grant CAP_DAC_OVERRIDE (libbpf writes probes there)"
+            if legacy
+            else "sudo mount -o remount,mode=755 /sys/kernel/tracing (libbpf looks up tracepoints"
             " there), or grant CAP_DAC_READ_SEARCH",
-            _NO_TRACEFS if case.program == "tracepoint" else "",
+            'mode="perf" needs no tracefs' if legacy else _NO_TRACEFS,
         )
     if case.host.why_unreadable("sys/kernel/debug/tracing/events") is None:
         return Finding(Verdict.CLEARED, "tracefs (readable below debugfs)")

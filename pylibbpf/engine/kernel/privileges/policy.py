@@ -11,24 +11,37 @@ from pylibbpf.engine.kernel.privileges.finding import Finding, Verdict
 
 __all__ = [
     "NO_KERNEL_MEMORY",
+    "READ_BY_TYPE",
     "UNLOCK",
     "filtered_calls",
     "lockdown",
     "lockdown_mode",
+    "locked_helper",
     "memlock",
     "perf_memory",
     "perf_paranoid",
+    "refused_helper",
     "security_modules",
     "system_calls",
     "verifier",
 ]
 
 UNLOCK = "boot with lockdown=integrity or without Secure Boot"
-# bpf_base_func_proto() in kernel/bpf/helpers.c gives the verifier no such helpers then.
 NO_KERNEL_MEMORY = (
     "kernel lockdown is in confidentiality mode, which forbids programs to read kernel memory (the"
-    " helpers bpf_probe_read*)"
+    " helpers bpf_probe_read_kernel and bpf_probe_read, and their _str)"
 )
+READ_BY_TYPE = (
+    "what the verifier knows the type of is read without helpers (in tp_btf, fentry and iter"
+    " programs, from bpf_get_current_task_btf()), which is not forbidden"
+)
+_NO_USER_MEMORY = (
+    "kernel lockdown is in {mode} mode, which forbids programs to write into the memory of"
+    " processes (bpf_probe_write_user)"
+)
+# bpf_base_func_proto() in kernel/bpf/helpers.c and bpf_tracing_func_proto() in
+# kernel/trace/bpf_trace.c give the verifier no such helpers then.
+_READS = ("probe_read", "probe_read_str", "probe_read_kernel", "probe_read_kernel_str")
 _KPROBES = ("kprobe", "kretprobe", "ksyscall", "kretsyscall")
 
 
@@ -134,6 +147,30 @@ def lockdown(case: Case) -> Finding | None:
         UNLOCK,
         "kprobe.multi, fentry, tp_btf and raw_tp are not forbidden",
     )
+
+
+def locked_helper(host: Host, log: str) -> str | None:
+    """Why the verifier does not give a helper, where lockdown takes it away; from its log."""
+    mode = lockdown_mode(host)
+    if mode not in ("integrity", "confidentiality"):
+        return None
+    name = refused_helper(log)
+    if name in _READS and mode == "confidentiality":
+        return f"{NO_KERNEL_MEMORY}. To mend it: {UNLOCK}. Instead: {READ_BY_TYPE}"
+    if name == "probe_write_user":
+        return f"{_NO_USER_MEMORY.format(mode=mode)}. To mend it: boot without lockdown"
+    return None
+
+
+def refused_helper(log: str) -> str:
+    """The helper that the verifier does not give to a program, without bpf_; "" if that is not it.
+
+    ``log`` is the end of what it wrote.
+    """
+    for line in log.splitlines():
+        if "unknown func bpf_" in line or "cannot use helper bpf_" in line:
+            return line.rpartition("bpf_")[2].partition("#")[0]
+    return ""
 
 
 def lockdown_mode(host: Host) -> str | None:

@@ -6,8 +6,16 @@ from pylibbpf.engine.kernel.host import Host
 from pylibbpf.engine.kernel.needs import NETLINK, Case, kept_by_sysctl
 from pylibbpf.engine.kernel.needs import needs as needed
 from pylibbpf.engine.kernel.privileges.finding import Finding, Verdict, join
+from pylibbpf.engine.kernel.privileges.policy import refused_helper
 
-__all__ = ["addresses", "capabilities", "ids", "in_initial_user_namespace", "user_namespace"]
+__all__ = [
+    "addresses",
+    "capabilities",
+    "ids",
+    "in_initial_user_namespace",
+    "kept_helper",
+    "user_namespace",
+]
 
 _INIT_USER_NAMESPACE = "user:[4026531837]"  # PROC_USER_INIT_INO of include/linux/proc_ns.h
 
@@ -64,7 +72,7 @@ def capabilities(case: Case) -> Finding | None:
             Verdict.POSSIBLE,
             f"the process has CAP_BPF but not {join(lacking)} (tracing programs need"
             " CAP_PERFMON, network programs CAP_NET_ADMIN)",
-            _grant(case, tuple(lacking)),
+            _grant(case.host, tuple(lacking)),
         )
     return Finding(Verdict.CLEARED, f"capabilities (the process has {join(needs)})")
 
@@ -72,7 +80,7 @@ def capabilities(case: Case) -> Finding | None:
 def _missing(case: Case, needs: tuple[str, ...], missing: tuple[str, ...]) -> Finding:
     text = f"the process lacks {join(missing)}"
     sysctl = kept_by_sysctl(case)
-    mend = _grant(case, needs)
+    mend = _grant(case.host, needs)
     if "BPF" in missing and sysctl:
         text += (
             f", and kernel.unprivileged_bpf_disabled is {sysctl}: at 0 this is open to every user"
@@ -99,8 +107,29 @@ _NO_UPROBE = (
 )
 
 
-def _grant(case: Case, needs: tuple[str, ...]) -> str:
-    bounding = case.host.capabilities("CapBnd")
+# What bpf_base_func_proto() in kernel/bpf/helpers.c (6.1 to 7.2) gives with CAP_PERFMON alone.
+_PERFMON_HELPERS = frozenset(
+    (
+        *("trace_printk", "trace_vprintk", "snprintf", "snprintf_btf", "task_pt_regs"),
+        *("get_current_task", "get_current_task_btf", "probe_read_user", "probe_read_user_str"),
+        *("probe_read_kernel", "probe_read_kernel_str"),
+    )
+)
+
+
+def kept_helper(host: Host, log: str) -> str | None:
+    """Why the verifier does not give a helper, where a capability is missing; from its log."""
+    name, have = refused_helper(log), host.capabilities()
+    if have is None or have & {"PERFMON", "SYS_ADMIN"} or name not in _PERFMON_HELPERS:
+        return None
+    return (
+        f"the helper bpf_{name} is given to programs with CAP_PERFMON alone, which the process"
+        f" lacks. To mend it: {_grant(host, (*sorted(have & {'NET_ADMIN'}), 'BPF', 'PERFMON'))}"
+    )
+
+
+def _grant(host: Host, needs: tuple[str, ...]) -> str:
+    bounding = host.capabilities("CapBnd")
     caps = " ".join(f"CAP_{name}" for name in needs)
     if bounding is not None and not set(needs) <= bounding:
         options = " ".join(f"--cap-add={name}" for name in needs)
@@ -127,7 +156,7 @@ def ids(case: Case) -> Finding | None:
             return Finding(
                 Verdict.CAUSE,
                 f"the process lacks CAP_SYS_ADMIN, without which the kernel {without}",
-                _grant(case, ("SYS_ADMIN",)),
+                _grant(case.host, ("SYS_ADMIN",)),
                 instead,
             )
     return None
@@ -180,6 +209,6 @@ def addresses(case: Case) -> Finding | None:
         Verdict.CAUSE,
         "the process lacks CAP_SYSLOG, without which the kernel shows zeros for its addresses"
         f" (kernel.kptr_restrict is {restrict}, kernel.perf_event_paranoid is {paranoid})",
-        _grant(case, ("SYSLOG",)),
+        _grant(case.host, ("SYSLOG",)),
         names,
     )

@@ -8,7 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pylibbpf.ability import Ability, Probe
-from pylibbpf.engine.kernel.privileges import NO_KERNEL_MEMORY, UNLOCK, lockdown_mode
+from pylibbpf.engine.kernel.privileges import (
+    NO_KERNEL_MEMORY,
+    READ_BY_TYPE,
+    UNLOCK,
+    lockdown_mode,
+)
 from pylibbpf.engine.kernel.probe.reasons import Asker
 from pylibbpf.uapi.enums import ProgType
 
@@ -71,6 +76,7 @@ def _kernel_memory(asker: Asker, about: Ability) -> Ability:
     if not answer.errno:
         return asker.yes(about, probe)
     if answer.errno == errno.EINVAL and lockdown_mode(asker.host) == "confidentiality":
+        about = replace(about, instead=READ_BY_TYPE)
         return asker.no(about, probe, "load", reason=NO_KERNEL_MEMORY, mend=UNLOCK)
     return asker.no(about, probe, "load", program_type=kind)
 
