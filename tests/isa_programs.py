@@ -349,3 +349,20 @@ def outcome(executor: Any, case: Case, *, budget: int = 1 << 20, helpers: Any = 
         return Outcome(None, None, type(error).__name__, error.insn)
     assert context.data is not None
     return Outcome(r0, bytes(context.data))
+
+
+def hostile(rng: random.Random) -> bytes:
+    """Bytes that are nearly a program: a random one with fields changed, or nothing of the kind."""
+    if rng.random() < 0.2:
+        return rng.randbytes(rng.randrange(0, 80))
+    insns = make(rng, size=rng.choice((0, 5, 20))).insns
+    if rng.random() < 0.6:
+        at = rng.randrange(len(insns))
+        insns = [*insns[at : at + rng.randrange(1, 12)], Insn(isa.EXIT_CODE)]
+    code = bytearray(isa.encode(insns))
+    for _ in range(rng.choice((0, 1, 1, 2, 5))):
+        at = rng.randrange(len(code))
+        code[at] = rng.choice((rng.randrange(256), code[at] ^ 1 << rng.randrange(8)))
+    if rng.random() < 0.1:
+        del code[rng.randrange(len(code)) :]
+    return bytes(code)

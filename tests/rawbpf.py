@@ -29,11 +29,25 @@ def _bpf(command: int, attr: ctypes.Array[ctypes.c_char]) -> int:
     return int(result)
 
 
-def load(insns: Sequence[Insn], kind: ProgType = ProgType.SYSCALL, *, log: bool = False) -> int:
-    """Load a program, and give its descriptor. The text of an error is the verifier's log."""
+def load(insns: Sequence[Insn], kind: ProgType = ProgType.SYSCALL) -> int:
+    """Load a program, and give its descriptor."""
+    return _load(insns, kind, None)
+
+
+def log_of(insns: Sequence[Insn], kind: ProgType = ProgType.SYSCALL) -> str:
+    """Load a program, and give the verifier's log, whether it was accepted or not."""
+    text = ctypes.create_string_buffer(1 << 22)
+    try:
+        os.close(_load(insns, kind, text))
+    except OSError:
+        if not text.value:
+            raise
+    return text.value.decode()
+
+
+def _load(insns: Sequence[Insn], kind: ProgType, text: ctypes.Array[ctypes.c_char] | None) -> int:
     code = ctypes.create_string_buffer(encode(insns))
     license = ctypes.create_string_buffer(b"GPL")
-    text = ctypes.create_string_buffer(1 << 20 if log else 1)
     attr = ctypes.create_string_buffer(
         struct.pack(
             "=IIQQIIQII",
@@ -41,20 +55,15 @@ def load(insns: Sequence[Insn], kind: ProgType = ProgType.SYSCALL, *, log: bool 
             len(insns),
             ctypes.addressof(code),
             ctypes.addressof(license),
-            1 if log else 0,
-            len(text) if log else 0,
-            ctypes.addressof(text) if log else 0,
+            0 if text is None else 2,  # 1 drops the instructions of what is accepted
+            0 if text is None else len(text),
+            0 if text is None else ctypes.addressof(text),
             0,
             _SLEEPABLE if kind is ProgType.SYSCALL else 0,
         ),
         _ATTR,
     )
-    try:
-        return _bpf(_PROG_LOAD, attr)
-    except OSError as error:
-        if log and error.errno is not None:
-            raise OSError(error.errno, text.value.decode()) from None
-        raise
+    return _bpf(_PROG_LOAD, attr)
 
 
 def run(fd: int, context: bytes = b"", data: bytes = b"") -> tuple[int, bytes]:

@@ -107,9 +107,11 @@ class _Assembler:
         if found[0].text == _RAW:
             self._raw(found, number)
             return
-        search = _Search(found)
-        match = search.match(TRIE, 0)
+        match = _Search(found).match(TRIE, 0)
         if match is None:
+            # Once more, to see how far the best template came: costly, and rarely needed.
+            search = _Search(found, noting=True)
+            search.match(TRIE, 0)
             raise search.error(number)
         row, values = match
         if code is not None and code != row.code:
@@ -191,8 +193,9 @@ def _int32(value: int) -> int:
 class _Search:
     """Finds the template that a line fits, and else how far the best one came."""
 
-    def __init__(self, found: list[Token]) -> None:
+    def __init__(self, found: list[Token], *, noting: bool = False) -> None:
         self.found = found
+        self.noting = noting
         self.furthest = -1
         self.wanted: list[str] = []
         self.exact: str | None = None
@@ -207,16 +210,17 @@ class _Search:
             following = node.words.get(text)
             if following is not None and (result := self.match(following, at + 1)) is not None:
                 return result
-        if node.words:
+        if self.noting:
             for word in node.words:
                 self._note(Mismatch(at, repr(word)))
-        if node.row is not None:
-            self._note(Mismatch(at, "the end of the line"))
+            if node.row is not None:
+                self._note(Mismatch(at, "the end of the line"))
         for slot, following in node.slots.items():
             try:
                 value, after = SLOTS[slot](slot, found, at)
             except Mismatch as mismatch:
-                self._note(mismatch)
+                if self.noting:
+                    self._note(mismatch)
                 continue
             result = self.match(following, after)
             if result is None:

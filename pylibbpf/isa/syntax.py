@@ -131,7 +131,7 @@ def _register(letter: str) -> Slot:
             raise Mismatch(at, f"a register {letter}0 to {letter}10")
         number = int(text[1:]) if len(text) < 5 else isa.REGISTERS
         if number >= isa.REGISTERS:
-            raise Mismatch(at, f"there is no register {text}", exact=True)
+            raise Mismatch(at, f"there is no register {text[:40]}", exact=True)
         return number, at + 1
 
     return read
@@ -149,7 +149,7 @@ def _number(line: list[Token], at: int, low: int, high: int) -> tuple[int, int]:
     value = int(text, 0 if text[:2] in ("0x", "0X") else 10) if len(text) <= 40 else high + 1
     value = -value if negative else value
     if not low <= value <= high:
-        raise Mismatch(start, f"{text} does not fit: it can be {low} to {high}", exact=True)
+        raise Mismatch(start, f"{text[:40]} does not fit: it can be {low} to {high}", exact=True)
     return value, at + 1
 
 

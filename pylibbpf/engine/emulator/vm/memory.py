@@ -23,14 +23,11 @@ from __future__ import annotations
 
 import _thread
 import os
+import weakref
 
 from pylibbpf.errors import MemoryFault
 from pylibbpf.isa import alu
 from pylibbpf.isa import insn as isa
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = [
     "ARENA",
@@ -126,7 +123,7 @@ class Memory:
         """Held during an atomic operation, and while slots are given out."""
         self._next = _FIRST
         self._freed: dict[int, str] = {}
-        _memories.append(self)
+        _memories.add(self)
 
     def map(self, region: Region) -> Region:
         """Give a region an address.
@@ -320,24 +317,13 @@ def _fault_inside(region: Region, offset: int, size: int, write: bool, strict: b
     return where
 
 
-class _Memories:
-    """All of this process, so that a forked child can free locks that another thread held."""
-
-    def __init__(self) -> None:
-        self._all: list[Callable[[], Memory | None]] = []
-
-    def append(self, memory: Memory) -> None:
-        import weakref
-
-        self._all = [there for there in self._all if there() is not None]
-        self._all.append(weakref.ref(memory))
-
-    def after_fork(self) -> None:
-        for there in self._all:
-            memory = there()
-            if memory is not None:
-                memory.lock = _thread.allocate_lock()
+# All of this process: what another thread held when it forked is free in the child.
+_memories: weakref.WeakSet[Memory] = weakref.WeakSet()
 
 
-_memories = _Memories()
-os.register_at_fork(after_in_child=_memories.after_fork)
+def _after_fork() -> None:
+    for memory in _memories:
+        memory.lock = _thread.allocate_lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -90,6 +90,14 @@ class Program:
     def __repr__(self) -> str:
         return f"<Program {self.name!r}, {len(self.insns)} instructions>"
 
+    def unload(self) -> None:
+        """Take the addresses of its functions away: nothing may run it, or call into it, now.
+
+        Raises:
+            ValueError: it was unloaded.
+        """
+        self.memory.free(self.code)
+
     def _constant(self, at: int, given: Mapping[int, int]) -> int:
         kind = self.insns[at].src
         if kind == 0:

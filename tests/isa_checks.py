@@ -1,0 +1,81 @@
+"""What is asked of each random program, in the short tests and in the long ones."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+
+import isa_programs
+import rawbpf
+from isa_programs import Case, Outcome, make, outcome
+
+from pylibbpf.engine.emulator.vm.interpreter import Interpreter
+from pylibbpf.errors import Error
+from pylibbpf.isa.asm import assemble
+from pylibbpf.isa.disasm import disassemble
+from pylibbpf.isa.insn import decode, encode
+
+# Linux 6.15: the youngest of the instructions that random programs have (load_acquire).
+EVERYTHING = (6, 15)
+_LOGGED = re.compile(r"^(\d+): \(([0-9a-f]{2})\) (.*?)(?:\s+;.*)?$", re.MULTILINE)
+
+
+def kernel_has_everything() -> bool:
+    """Whether the kernel knows all instructions that there are."""
+    found = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return found is not None and (int(found[1]), int(found[2])) >= EVERYTHING
+
+
+def by_kernel(case: Case) -> Outcome | None:
+    """What the kernel makes of a case, by BPF_PROG_TEST_RUN; None: it does not accept it."""
+    try:
+        fd = rawbpf.load(case.insns)
+    except OSError:
+        return None
+    try:
+        returned, context = rawbpf.run(fd, case.context)
+    finally:
+        os.close(fd)
+    return Outcome(returned, context)
+
+
+def compare_with_kernel(seed: str, executor: object = None) -> bool:
+    """Run the program of a seed by an executor and by the kernel; whether the kernel took it."""
+    case = make(random.Random(seed), tame=True)
+    theirs = by_kernel(case)
+    if theirs is None:
+        return False
+    ours = outcome(executor or Interpreter(), case)
+    assert ours.r0 is not None, f"seed {seed}: {ours} of {case!r}"
+    same = (ours.r0 & 0xFFFFFFFF, ours.context) == (theirs.r0, theirs.context)
+    assert same, f"seed {seed}: {ours}, by the kernel {theirs}, of {case!r}"
+    return True
+
+
+def compare_texts(seed: str) -> int:
+    """Compare our text of instructions with the kernel's log; how many were compared."""
+    case = make(random.Random(seed), tame=True)
+    log = rawbpf.log_of(case.insns)
+    ours = dict(disassemble(case.insns))
+    lines = _LOGGED.findall(log)
+    for number, code, text in lines:
+        at = int(number)
+        assert text == ours[at], f"seed {seed}, instruction {at}"
+        assert int(code, 16) == case.insns[at].code
+    return len(lines)
+
+
+def survive(code: bytes, rng: random.Random, executor: object = None) -> str:
+    """Give bytes to everything that reads instructions; only our own errors may come of it."""
+    try:
+        insns = decode(code)
+    except Error:
+        return "decode"
+    text = "\n".join(text for _, text in disassemble(insns))
+    assert encode(assemble(text)) == code
+    case = Case(insns, rng.randbytes(isa_programs.CONTEXT))
+    try:
+        return isa_programs.outcome(executor or Interpreter(), case, budget=3000).error or "ran"
+    except Error as error:
+        return type(error).__name__

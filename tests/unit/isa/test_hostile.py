@@ -1,0 +1,32 @@
+"""Bytes that are nearly programs, given to all that reads instructions: only our own errors."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import effort
+import isa_checks
+from hypothesis import given
+from hypothesis import strategies as st
+from isa_programs import Case, hostile, outcome, programs
+
+from pylibbpf.engine.emulator.vm.interpreter import Interpreter
+
+
+def test_nearly_programs() -> None:
+    rng = random.Random(f"{effort.SEED} hostile")
+    seen = Counter(isa_checks.survive(hostile(rng), rng) for _ in range(500))
+    # What is tried reaches every part: it is refused, faults, and runs.
+    assert {"ran", "MemoryFault", "InsnError", "decode"} <= set(seen), (effort.SEED, seen)
+
+
+@given(st.binary(max_size=64), st.integers())
+def test_any_bytes(code: bytes, seed: int) -> None:
+    isa_checks.survive(code, random.Random(seed))
+
+
+@given(programs())
+def test_a_run_can_be_repeated(case: Case) -> None:
+    """Addresses differ between two runs in one process; nothing else may."""
+    assert outcome(Interpreter(), case) == outcome(Interpreter(), case)
