@@ -11,7 +11,7 @@ import rawbpf
 from isa_programs import Case, Outcome, make, outcome
 
 from pylibbpf.engine.emulator.vm.interpreter import Interpreter
-from pylibbpf.errors import Error
+from pylibbpf.errors import Error, InsnError
 from pylibbpf.isa.asm import assemble
 from pylibbpf.isa.disasm import disassemble
 from pylibbpf.isa.insn import decode, encode
@@ -79,3 +79,23 @@ def survive(code: bytes, rng: random.Random, executor: object = None) -> str:
         return isa_programs.outcome(executor or Interpreter(), case, budget=3000).error or "ran"
     except Error as error:
         return type(error).__name__
+
+
+_CHARACTERS = "r019w+-=*&()[]<>!|^%su8 6432:#,;.pcgotoifexitcalllockatomic_x\n\t\0é"
+
+
+def survive_text(rng: random.Random) -> bool:
+    """Give the assembler lines with a few characters changed; whether it could read them."""
+    text = "\n".join(text for _, text in disassemble(make(rng, size=3).insns[-12:]))
+    for _ in range(rng.randrange(4)):
+        at = rng.randrange(len(text))
+        end = at + rng.choice((0, 1, 1, 3, 20))
+        text = text[:at] + rng.choice(("", rng.choice(_CHARACTERS))) + text[end:]
+    try:
+        assemble(text)
+    except InsnError as error:
+        line = text.split("\n")[(error.line or 0) - 1]
+        if not 1 <= (error.column or 0) <= len(line) + 1:
+            raise AssertionError(f"{error} of {text!r}") from error
+        return False
+    return True

@@ -38,7 +38,12 @@ def main(args: argparse.Namespace) -> int:
     except ValueError as error:
         complain(f"these are no hexadecimal bytes: {error}")
         return MISUSED
-    print(f"{execute(code, memory, budget=args.budget, timeout=args.timeout):x}")
+    try:
+        r0 = execute(code, memory, budget=args.budget, timeout=args.timeout)
+    except KeyboardInterrupt:
+        complain("the program was interrupted")
+        return FAILED
+    print(f"{r0:x}")
     return DONE
 
 

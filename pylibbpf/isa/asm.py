@@ -19,7 +19,7 @@ from pylibbpf.isa.syntax import SLOTS, TRIE, Mismatch, Token, tokens
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pylibbpf.isa.opcodes import Opcode
-    from pylibbpf.isa.syntax import Value, _Trie
+    from pylibbpf.isa.syntax import Trie, Value
 
 __all__ = ["assemble"]
 
@@ -200,7 +200,7 @@ class _Search:
         self.wanted: list[str] = []
         self.exact: str | None = None
 
-    def match(self, node: _Trie, at: int) -> tuple[Opcode, dict[str, tuple[Value, int]]] | None:
+    def match(self, node: Trie, at: int) -> tuple[Opcode, dict[str, tuple[Value, int]]] | None:
         found = self.found
         if at == len(found) and node.row is not None:
             return node.row, {}

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     # A number, or the label that a jump goes to.
     Value = int | str
 
-__all__ = ["KFUNC", "SLOTS", "TRIE", "Mismatch", "Token", "raw", "tokens", "write"]
+__all__ = ["SLOTS", "TRIE", "Mismatch", "Token", "Trie", "raw", "tokens", "write"]
 
-KFUNC = "kernel-function"  # what the kernel calls those whose name it does not know
+_KFUNC = "kernel-function"  # what the kernel calls those whose name it does not know
 
 _TOKEN = re.compile(
     r"""
@@ -100,7 +100,7 @@ _WRITERS: dict[str, Callable[[Insn, int], str]] = {
     "j": lambda insn, other: f"pc{insn.off:+d}",
     "J": lambda insn, other: f"pc{insn.imm:+d}",
     "h": _helper,
-    "k": lambda insn, other: f"{KFUNC}#{insn.imm}",
+    "k": lambda insn, other: f"{_KFUNC}#{insn.imm}",
 }
 _PIECES = re.compile(r"\{(\w)\}")
 
@@ -237,28 +237,28 @@ SLOTS: dict[str, Slot] = {
 }
 
 
-class _Trie:
+class Trie:
     """All templates as a tree: words and signs lead on by text, slots by their letter."""
 
     __slots__ = ("row", "slots", "words")
 
     def __init__(self) -> None:
-        self.words: dict[str, _Trie] = {}
-        self.slots: dict[str, _Trie] = {}
+        self.words: dict[str, Trie] = {}
+        self.slots: dict[str, Trie] = {}
         self.row: Opcode | None = None
 
     def add(self, row: Opcode, template: str) -> None:
         node = self
         for token in tokens(template)[0]:
             if token.kind == "slot":
-                node = node.slots.setdefault(token.text[1], _Trie())
+                node = node.slots.setdefault(token.text[1], Trie())
             else:
-                node = node.words.setdefault(token.text, _Trie())
+                node = node.words.setdefault(token.text, Trie())
         assert node.row is None or node.row is row, template
         node.row = row
 
 
-TRIE = _Trie()
+TRIE = Trie()
 for _row in OPCODES:
     for _template in _row.syntax:
         TRIE.add(_row, _template)

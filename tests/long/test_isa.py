@@ -25,3 +25,8 @@ def test_hostile_bytes(chance: random.Random) -> None:
         except BaseException as error:
             error.add_note(f"bytes: {code.hex()}")
             raise
+
+
+def test_hostile_text(chance: random.Random) -> None:
+    for _ in range(effort.N):
+        isa_checks.survive_text(chance)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -79,3 +80,18 @@ def test_it_imports_little() -> None:
         [sys.executable, "-c", code], input=program, capture_output=True, text=True, check=True
     )
     assert done.stdout == "5\n[]\n"
+
+
+def test_as_a_plugin_in_a_process_of_its_own(tmp_path: Path) -> None:
+    """The runner wants a path to one program, which gets the memory and options as arguments."""
+    plugin = tmp_path / "plugin"
+    plugin.write_text(f'#!/bin/sh\nexec {sys.executable} -m pylibbpf exec "$@"\n')
+    plugin.chmod(0o755)
+    program = "".join(f"{byte:02x}  " for byte in encode(assemble("r0 = *(u8 *)(r1 +1)\nexit")))
+    done = subprocess.run(
+        [plugin, "01  ff  "], input=program + "\n", capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("ff\n", "")
+    done = subprocess.run([plugin], input=program, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "null pointer" in done.stderr

@@ -21,6 +21,12 @@ def test_nearly_programs() -> None:
     assert {"ran", "MemoryFault", "InsnError", "decode"} <= set(seen), (effort.SEED, seen)
 
 
+def test_nearly_assembler() -> None:
+    rng = random.Random(f"{effort.SEED} text")
+    seen = Counter(isa_checks.survive_text(rng) for _ in range(500))
+    assert set(seen) == {True, False}, (effort.SEED, seen)
+
+
 @given(st.binary(max_size=64), st.integers())
 def test_any_bytes(code: bytes, seed: int) -> None:
     isa_checks.survive(code, random.Random(seed))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from typing import Any
@@ -361,6 +363,44 @@ def test_frames_are_left_whatever_happens(memory: Memory) -> None:
         start(memory, "call f\nexit\nf: call 5\nexit", helpers={5: interrupted}, run=run)
     assert (run.frames, run.stack) == (0, 0)
     assert len(memory.slots) == 1
+
+
+def test_control_c_stops_a_program(memory: Memory) -> None:
+    run = Run(Interpreter(), memory)
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        start(memory, "call f\nexit\nf: goto -1", run=run)
+    timer.join()
+    assert (run.frames, run.stack) == (0, 0)
+    assert len(memory.slots) == 1
+
+
+def test_what_a_helper_freed(memory: Memory) -> None:
+    """A record that was submitted, an object that was released."""
+    record = memory.allocate(16, name="record")
+
+    def submit(run: Run, address: int, *rest: int) -> int:
+        found = run.memory.find(address)
+        assert found is record
+        run.memory.free(found)
+        return 0
+
+    text = "r6 = r1\n*(u64 *)(r6 +0) = 1\ncall 132\n*(u64 *)(r6 +8) = 1\nexit"
+    with pytest.raises(MemoryFault, match="offset 8 of object 'record', which was freed") as caught:
+        start(memory, text, record.base, helpers={132: submit})
+    assert (caught.value.insn, caught.value.register) == (3, 6)
+
+
+def test_an_unloaded_program(memory: Memory) -> None:
+    program = Program(assemble("r0 = 1\nexit"), memory)
+    address = program.address(0)
+    assert Run(Interpreter(), memory).call(address) == 1
+    program.unload()
+    with pytest.raises(RunError, match="where no function starts"):
+        Run(Interpreter(), memory).call(address)
+    with pytest.raises(ValueError, match="not mapped"):
+        program.unload()
 
 
 def test_coverage(memory: Memory) -> None:
