@@ -1,0 +1,171 @@
+"""Damages a file again and again, and opens what comes of it: python damage.py FILE ...
+
+Run by test_damage.py in a process of its own, since what goes wrong may end it. Before each try
+the damaged file is written to the last argument, so that it is there when the process is not.
+"""
+
+from __future__ import annotations
+
+import random
+import resource
+import struct
+import sys
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+
+import pylibbpf
+from pylibbpf.btf.codec import codec
+from pylibbpf.btf.parse import Btf
+from pylibbpf.events import record_type
+from pylibbpf.loader.link import sending_calls
+from pylibbpf.loader.object import read
+
+MEMORY = 1 << 30  # bytes of address space
+PATIENCE = 60  # seconds of processor time for one file, which takes some milliseconds
+
+Damage = Callable[[random.Random, bytearray, bytes], None]
+DAMAGES: list[Damage] = []
+WORDS = (0, 1, 2, 7, 0xFF, 0xFFF1, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+
+
+def damage(function: Damage) -> Damage:
+    DAMAGES.append(function)
+    return function
+
+
+@damage
+def cut(chance: random.Random, data: bytearray, other: bytes) -> None:
+    del data[chance.randrange(len(data)) :]
+
+
+@damage
+def flip(chance: random.Random, data: bytearray, other: bytes) -> None:
+    for _ in range(chance.choice((1, 1, 2, 8, 64))):
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+
+
+@damage
+def write_words(chance: random.Random, data: bytearray, other: bytes) -> None:
+    for _ in range(chance.choice((1, 1, 2, 4))):
+        at = chance.randrange(max(1, len(data) // 4 - 1)) * 4
+        data[at : at + 4] = struct.pack("<I", chance.choice((*WORDS, chance.randrange(5000))))
+
+
+@damage
+def splice(chance: random.Random, data: bytearray, other: bytes) -> None:
+    """Bytes of this file or of another one in place of others, or between them."""
+    source = chance.choice((bytes(data), other))
+    start = chance.randrange(len(source))
+    piece = source[start : start + chance.choice((4, 16, 64, 1000))]
+    at = chance.randrange(len(data))
+    data[at : at + chance.choice((0, len(piece)))] = piece
+
+
+@damage
+def edit_elf_header(chance: random.Random, data: bytearray, other: bytes) -> None:
+    if len(data) >= 64:
+        at, form = chance.choice(((40, "<Q"), (58, "<H"), (60, "<H"), (62, "<H"), (52, "<H")))
+        width = struct.calcsize(form)
+        value = chance.choice((*WORDS, len(data), len(data) - 1, chance.randrange(len(data) + 1)))
+        struct.pack_into(form, data, at, value % (1 << 8 * width))
+
+
+@damage
+def edit_section_header(chance: random.Random, data: bytearray, other: bytes) -> None:
+    """Name, type, flags, address, offset, size, link, info, alignment or size of entries."""
+    try:
+        start, count = struct.unpack_from("<Q", data, 40)[0], struct.unpack_from("<H", data, 60)[0]
+    except struct.error:
+        return
+    fields = (0, "<I"), (4, "<I"), (8, "<Q"), (16, "<Q"), (24, "<Q"), (32, "<Q"), (40, "<I")
+    fields += (44, "<I"), (48, "<Q"), (56, "<Q")
+    at, form = chance.choice(fields)
+    at += start + 64 * chance.randrange(max(1, count))
+    if at + 8 <= len(data):
+        value = chance.choice((*WORDS, 1 << 63, len(data), chance.randrange(len(data) + 1)))
+        struct.pack_into(form, data, at, value % (1 << 8 * struct.calcsize(form)))
+
+
+@damage
+def hit_a_section(chance: random.Random, data: bytearray, other: bytes) -> None:
+    """A word in a section that is read in full: symbols, relocations, types, map definitions."""
+    try:
+        sections = [
+            one
+            for one in ELFFile(BytesIO(data)).iter_sections()
+            if one["sh_size"] >= 4 and one.name and not one.name.startswith(".debug")
+        ]
+    except Exception:  # pyelftools has errors of all kinds for what earlier damage has left
+        return
+    if not sections:
+        return
+    section = chance.choice(sections)
+    at = section["sh_offset"] + chance.randrange(section["sh_size"] // 4) * 4
+    if at + 4 <= len(data):
+        struct.pack_into("<I", data, at, chance.choice((*WORDS, chance.randrange(300))))
+
+
+def open_in_the_kernel_engine(data: bytes) -> None:
+    with pylibbpf.open_object(data, engine="kernel") as obj:
+        for one in (*obj.programs.values(), *obj.maps.values()):
+            repr(one)
+
+
+def read_without_libbpf(data: bytes) -> None:
+    spec = read(data)
+    calls = [call for call, _, _ in sending_calls(spec)]
+    for one in spec.maps:
+        record_type(one.name, btf=spec.btf, calls=calls, elf=lambda: data)
+
+
+def read_types(data: bytes) -> None:
+    btf = Btf(data)
+    for type_id in range(len(btf)):
+        try:
+            made = codec(btf, type_id)
+            if made.size < 1 << 16:
+                made.encode(made.decode(bytes(made.size)))
+        except pylibbpf.Error:
+            continue
+
+
+OPENERS = {
+    "libbpf": open_in_the_kernel_engine,
+    "loader": read_without_libbpf,
+    "btf": read_types,
+}
+
+
+def main() -> None:
+    way, path, other, seed, count, place = sys.argv[1:]
+    whole, another = Path(path).read_bytes(), Path(other).read_bytes()
+    if way == "btf":
+        whole, another = (
+            ELFFile(BytesIO(each)).get_section_by_name(".BTF").data() for each in (whole, another)
+        )
+    OPENERS[way](whole)  # all is imported and found, and the undamaged file is right
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    opened = 0
+    for number in range(int(count)):
+        chance = random.Random(f"{seed} {number}")
+        data = bytearray(whole)
+        for _ in range(chance.choice((1, 1, 1, 2, 3))):
+            if data:
+                chance.choice(DAMAGES)(chance, data, another)
+        Path(place).write_bytes(data)
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        spent = int(used.ru_utime + used.ru_stime)
+        resource.setrlimit(resource.RLIMIT_CPU, (spent + PATIENCE, resource.RLIM_INFINITY))
+        try:
+            OPENERS[way](bytes(data))
+            opened += 1
+        except pylibbpf.Error:
+            pass
+    sys.stdout.write(f"{opened}\n")
+
+
+if __name__ == "__main__":
+    main()
