@@ -70,6 +70,8 @@ def check(insns: Sequence[Insn], functions: Iterable[int] = ()) -> Layout:
         row = find(insn)
         if row is None:
             raise InsnError(problem(insn) or "", insn=at)
+        if row.kind == "gotox":
+            raise InsnError("jumps to where a register points (gotox) cannot be run", insn=at)
         if row.kind == "const":
             _check_wide(insns, at)
             second.add(at + 1)

@@ -45,6 +45,7 @@ LOAD_ACQ, STORE_REL = 0x100, 0x110  # kernel 6.15
 LD_IMM64 = LD | IMM | DW
 CALL_CODE = JMP | CALL
 EXIT_CODE = JMP | EXIT
+GOTOX = JMP | JA | X  # to where a register points, in a table of instructions (kernel 6.19)
 
 # What the source register of LD_IMM64 says about its value (uapi linux/bpf.h, 6.18).
 PSEUDO_MAP_FD = 1
@@ -145,10 +146,13 @@ def imm64(insns: Sequence[Insn], index: int) -> int:
 
 
 def jump_target(insn: Insn, at: int) -> int | None:
-    """Tell where a jump goes if it is taken; None for what is no jump, as calls are none."""
+    """Tell where a jump goes if it is taken.
+
+    None for what is no jump, as calls are none, and for those to where a register says.
+    """
     kind = insn.code & CLASS_MASK
     op = insn.code & OP_MASK
-    if kind not in (JMP, JMP32) or op in (CALL, EXIT):
+    if kind not in (JMP, JMP32) or op in (CALL, EXIT) or insn.code == GOTOX:
         return None
     # gotol: the offset is in imm (RFC 9669, section 4.3)
     return at + 1 + (insn.imm if insn.code == JMP32 | JA else insn.off)

@@ -45,7 +45,7 @@ class Opcode:
 
     ``off`` and ``imm``: "*" anything. ``wide``: it takes two slots. ``kind`` groups what executors
     treat alike: "alu", "end", "ldx", "st", "stx", "atomic", "legacy", "const", "jump", "cond",
-    "call", "exit", "may_goto", "cast".
+    "call", "exit", "may_goto", "cast", "gotox".
     """
 
     __slots__ = ("code", "dst", "imm", "kind", "off", "src", "syntax", "wide")
@@ -251,6 +251,7 @@ def _atomics(code: int, bits: int) -> Iterator[Opcode]:
 def _jumps() -> Iterator[Opcode]:
     yield Opcode(isa.JMP | isa.JA, "jump", 0, 0, _ANY, 0, "goto {j}", "ja {j}")
     yield Opcode(isa.JMP32 | isa.JA, "jump", 0, 0, 0, _ANY, "gotol {J}", "ja32 {J}")
+    yield Opcode(isa.GOTOX, "gotox", _REGISTER, 0, 0, 0, "gotox {d}")
     yield Opcode(isa.JMP | isa.JCOND, "may_goto", 0, 0, _ANY, 0, "may_goto {j}")
     for kind, d, s, bits in ((isa.JMP, "{d}", "{s}", ""), (isa.JMP32, "{D}", "{S}", "32")):
         for op, sign, name in _CONDITIONS:

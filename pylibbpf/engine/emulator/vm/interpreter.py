@@ -442,8 +442,8 @@ _MODES: dict[str, Handler] = {
 }
 _HANDLERS: dict[int, Handler] = {}
 for _row in OPCODES:
-    if _row.kind == "cast":
-        continue  # _alu64_x: it has the opcode of a MOV
+    if _row.kind in ("cast", "gotox"):
+        continue  # the one has the opcode of a MOV, see _alu64_x; the other no program can have
     if _row.code & isa.CLASS_MASK == isa.LDX and _row.code & isa.MODE_MASK == isa.MEMSX:
         _HANDLERS[_row.code] = _ldsx
     else:

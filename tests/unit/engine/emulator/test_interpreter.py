@@ -502,6 +502,7 @@ def test_threads_share_a_program(memory: Memory) -> None:
         (".8byte 0xff\nexit", "instruction 0: there is no opcode 0xff"),
         ("r1 = map[fd:3]+9\nexit", "instruction 0: the second half of this reference is not 0"),
         ("goto f\nexit\nf: r0 = 0\nexit\ncall f", "instruction 0: jumps to 2, out of its function"),
+        ("gotox r3\nexit", "instruction 0: jumps to where a register points (gotox) cannot be run"),
         ("", "a program has one instruction at least"),
     ],
 )
