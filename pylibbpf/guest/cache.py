@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ from pathlib import Path
 from pylibbpf.guest.outcome import GuestError
 
 _PART = ".part-"
+_KEPT = 4
 
 
 def place() -> Path:
@@ -82,3 +84,42 @@ def need_space(folder: Path, size: int) -> None:
             f"{folder} has {free >> 20} MB free, and {size >> 20} MB are needed: make room "
             "(`pylibbpf vm prune`), or set PYLIBBPF_CACHE to another folder"
         )
+
+
+class Kept:
+    """One file that can be made again from others: of one kind, made of ``source``.
+
+    ``key`` is all that it depends on. Of those that had other keys, the newest stay, for runs that
+    have just begun and for other checkouts of this project.
+    """
+
+    def __init__(self, folder: Path, kind: str, source: str, key: str) -> None:
+        def short(text: str) -> str:
+            return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
+
+        self._pattern = f"{kind}-{short(source)}-*"
+        self.path = folder / f"{kind}-{short(source)}-{short(key)}"
+
+    def write(self, data: bytes) -> None:
+        """Let it appear: whole, or not at all.
+
+        Raises:
+            GuestError: no space, or a folder that this user cannot write to.
+        """
+        try:
+            self.path.parent.mkdir(exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.path.parent, prefix=_PART) as file:
+                file.write(data)
+                file.flush()
+                try:
+                    os.link(file.name, self.path)
+                except FileExistsError:
+                    pass  # of a run at the same time, and the same
+            all_kept = [(path.stat().st_mtime_ns, path) for path in self._all()]
+            for _, path in sorted(all_kept)[:-_KEPT]:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise GuestError(f"cannot write {self.path}: {error.strerror}") from None
+
+    def _all(self) -> Iterator[Path]:
+        return self.path.parent.glob(self._pattern)

@@ -22,6 +22,9 @@ class Cpio:
         """A symbolic link."""
         self._add(name, stat.S_IFLNK | 0o777, target.encode())
 
+    def fifo(self, name: str, mode: int) -> None:
+        self._add(name, stat.S_IFIFO | mode)
+
     def device(self, name: str, mode: int, major: int, minor: int) -> None:
         """A character device."""
         self._add(name, stat.S_IFCHR | mode, device=(major, minor))

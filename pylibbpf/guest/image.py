@@ -12,7 +12,6 @@ import re
 import shlex
 import shutil
 import struct
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -26,6 +25,37 @@ _HERE = Path(__file__).parent
 _SCRIPTS = ("init.sh", "run.sh", "modprobe.sh")
 _BUSYBOX = "/usr/bin/busybox", "/bin/busybox"
 _STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Names of busybox that the scripts use, so that they work whatever its shell was built with.
+_APPLETS = (
+    "cat", "chroot", "cp", "dmesg", "grep", "head", "insmod", "ip", "ln", "mkdir", "mount", "ps",
+    "reboot", "sed", "setsid", "sleep", "stty", "sync", "tr", "usleep",
+)  # fmt: skip
+# What is mounted at once, each in the form of fstab.
+_MOUNTS = {
+    "first": """\
+proc /proc proc
+sys /sys sysfs
+dev /dev devtmpfs
+upper /upper tmpfs mode=755,size=75%
+""",
+    "files": """\
+host /lower 9p trans=virtio,version=9p2000.L,msize=512000,ro,cache=loose
+overlay /new overlay lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work
+""",
+    "kernel": """\
+/run /new/run none bind
+proc /new/proc proc
+sys /new/sys sysfs
+dev /new/dev devtmpfs
+shm /new/dev/shm tmpfs mode=1777
+devpts /new/dev/pts devpts ptmxmode=666
+bpf /new/sys/fs/bpf bpf
+debugfs /new/sys/kernel/debug debugfs
+tracefs /new/sys/kernel/tracing tracefs
+cgroup /new/sys/fs/cgroup cgroup2
+securityfs /new/sys/kernel/security securityfs
+""",
+}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PT_INTERP = 3
 RECORDS = "PYLIBBPF_RECORDS"  # names the character device that takes a command's records
@@ -45,62 +75,61 @@ def base(kernel: Kernel, folder: Path, say: Callable[[str], None]) -> bytes:
         about = path.stat()
         key.update(f"{path}\0{about.st_size}\0{about.st_mtime_ns}\0".encode(errors="replace"))
     key.update(repr((NEEDED, ON_DEMAND)).encode())
-    kept = folder / "images" / f"{kernel.release}-{key.hexdigest()[:16]}.cpio"
+    kept = cache.Kept(folder / "images", "initramfs", str(kernel.image), key.hexdigest())
     try:
-        return kept.read_bytes()
+        return kept.path.read_bytes()
     except FileNotFoundError:
         pass
     data = _make(kernel, busybox.read_bytes())
-    _keep(kept, data)
+    kept.write(data)
     return data
-
-
-def _keep(path: Path, data: bytes) -> None:
-    try:
-        path.parent.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".part-") as file:
-            file.write(data)
-            file.flush()
-            try:
-                os.link(file.name, path)  # appears whole, or not at all
-            except FileExistsError:
-                pass  # of a run at the same time, and the same
-    except OSError as error:
-        raise GuestError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _make(kernel: Kernel, busybox: bytes) -> bytes:
     archive = Cpio()
-    for name in ("bin", "dev", "proc", "sys", "lower", "upper", "new", "guest"):
+    for name in ("dev", "proc", "sys", "lower", "upper", "new"):
         archive.folder(name)
-    for name in ("modules", "alias", "dev", "dev/pts", "dev/shm"):
-        archive.folder(f"guest/{name}")
-    archive.link("guest/dev/fd", "/proc/self/fd")
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        archive.link(f"guest/dev/{name}", f"fd/{number}")
     archive.device("dev/console", 0o600, 5, 1)
     archive.device("dev/null", 0o666, 1, 3)
-    archive.file("bin/busybox", busybox, 0o755)
     archive.file("init", (_HERE / "init.sh").read_bytes(), 0o755)
-    archive.file("guest/run.sh", (_HERE / "run.sh").read_bytes(), 0o755)
-    archive.file("guest/modprobe", (_HERE / "modprobe.sh").read_bytes(), 0o755)
+    # What becomes the guest's /run.
+    for name in ("", "/lock", *(f"/guest{sub}" for sub in ("", "/bin", "/modules", "/mounts"))):
+        archive.folder(f"run{name}")
+    archive.file("run/guest/busybox", busybox, 0o755)
+    for name in _APPLETS:
+        archive.link(f"run/guest/bin/{name}", "../busybox")
+    archive.file("run/guest/run.sh", (_HERE / "run.sh").read_bytes(), 0o755)
+    archive.file("run/guest/modprobe", (_HERE / "modprobe.sh").read_bytes(), 0o755)
+    archive.fifo("run/guest/pipe", 0o600)
+    for name, text in _MOUNTS.items():
+        archive.file(f"run/guest/mounts/{name}", text.encode())
+    for name in ("dev", "dev/pts", "dev/shm"):
+        archive.folder(f"run/guest/{name}")
+    archive.link("run/guest/dev/fd", "/proc/self/fd")
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        archive.link(f"run/guest/dev/{name}", f"fd/{number}")
     if kernel.config is not None:
-        archive.file("guest/config", kernel.config.read_bytes())
+        archive.file("run/guest/config", kernel.config.read_bytes())
+    needed: list[str] = []
     if kernel.modules is not None:
-        archive.file("guest/module-folder", os.fsencode(kernel.modules) + b"\n")
-        _add_modules(archive, Folder(kernel.modules))
+        needed = _add_modules(archive, Folder(kernel.modules))
+    about = f"modules={shlex.quote(' '.join(needed))}\n"
+    about += f"folder_of_modules={shlex.quote(str(kernel.modules or ''))}\n"
+    archive.file("run/guest/modules/needed", about.encode(errors="surrogateescape"))
     return archive.finish()
 
 
-def _add_modules(archive: Cpio, folder: Folder) -> None:
-    needed = folder.closure(NEEDED)
+def _add_modules(archive: Cpio, folder: Folder) -> list[str]:
     demanded = [name for name in ON_DEMAND if folder.has(name)]
+    aliases: dict[str, str] = {}
     for module in folder.closure((*NEEDED, *demanded)):
-        archive.file(f"guest/modules/{module.name}.ko", module.data)
+        archive.file(f"run/guest/modules/{module.name}.ko", module.data)
         order = " ".join(one.name for one in folder.closure([module.name]))
-        for alias in dict.fromkeys((module.name, *module.aliases)):
-            archive.file(f"guest/alias/{alias}", order.encode())
-    archive.file("guest/needed", (" ".join(module.name for module in needed) + "\n").encode())
+        for alias in (module.name, *module.aliases):
+            aliases.setdefault(alias, order)
+    lines = "".join(f"{alias} {order}\n" for alias, order in aliases.items())
+    archive.file("run/guest/modules/aliases", lines.encode())
+    return [module.name for module in folder.closure(NEEDED)]
 
 
 def own(
@@ -119,29 +148,39 @@ def own(
     ``terminal`` is the size (columns, rows) of the terminal that the command gets, if any;
     ``records`` whether there is a port for records; ``files`` come below /run/guest/files.
     """
-    archive = Cpio()
-    archive.folder("guest")
-    lines = [
+    about = {
+        "folder": folder,
+        "mark": mark,
+        "terminal": f"cols {terminal[0]} rows {terminal[1]}" if terminal else "",
+        "records": "yes" if records else "",
+    }
+    lines = [f"{name}={shlex.quote(value)}" for name, value in about.items()]
+    lines += [
+        "shares() {",
+        *(f"share share{number} {shlex.quote(path)}" for number, path in enumerate(shares)),
+        ":",
+        "}",
+        f"shares_written() {{ {'sync' if shares else ':'}; }}",
+    ]
+    started = [
         f"export {name}={shlex.quote(value)}"
-        for name, value in environment.items()
+        for name, value in {"PATH": _STANDARD_PATH, **environment}.items()
         if _NAME.fullmatch(name)  # a shell's exported functions have other names
         and name != RECORDS  # of a guest that this host may be
     ]
-    if records:
-        archive.file("guest/records", b"")  # init writes the device's name into it
-        lines.append(f"read -r {RECORDS} </run/guest/records; export {RECORDS}")
-    text = "\n".join([*lines, f"exec {shlex.join(command)}", ""])
-    archive.file("guest/command", text.encode(errors="surrogateescape"))
-    archive.file("guest/folder", os.fsencode(folder))
-    archive.file("guest/mark", f"{mark}\n".encode())
-    if terminal is not None:
-        archive.file("guest/terminal", f"cols {terminal[0]} rows {terminal[1]}".encode())
+    if records:  # init writes the device's name there
+        started.append(f"read -r {RECORDS} </run/guest/records; export {RECORDS}")
+    started.append(f"exec {shlex.join(command)}")
+    archive = Cpio()
+    archive.folder("run")
+    archive.folder("run/guest")
+    for name, text in ("own", lines), ("command", started):
+        data = "\n".join([*text, ""]).encode(errors="surrogateescape")
+        archive.file(f"run/guest/{name}", data)
     if files:
-        archive.folder("guest/files")
+        archive.folder("run/guest/files")
     for name, data in (files or {}).items():
-        archive.file(f"guest/files/{name}", data)
-    for number, share in enumerate(shares):
-        archive.file(f"guest/share.{number}", os.fsencode(share))
+        archive.file(f"run/guest/files/{name}", data)
     return archive.finish()
 
 

@@ -1,7 +1,21 @@
 #!/run/guest/busybox sh
 # modprobe [-q] [--] NAME...: for the guest's kernel, which calls it, and for people.
-# /run/guest/alias/NAME holds the modules that a name stands for, in the order of loading.
-B=/run/guest/busybox
+# A line of /run/guest/modules/aliases: a name, and the modules that it stands for, in the order of
+# loading.
+PATH=/run/guest/bin
+
+load() {
+	while read -r alias modules; do
+		[ "$alias" = "$1" ] || continue
+		for module in $modules; do
+			[ -e "/sys/module/$module" ] || insmod "/run/guest/modules/$module.ko" || return
+		done
+		return
+	done </run/guest/modules/aliases
+	[ -n "$quiet" ] || echo "modprobe: this guest carries no module $1" >&2
+	return 1
+}
+
 status=0
 quiet=
 for name in "$@"; do
@@ -9,16 +23,8 @@ for name in "$@"; do
 	-q) quiet=1 ;;
 	-*) ;;
 	*)
-		name=$(echo "$name" | $B tr - _)
-		[ -e "/sys/module/$name" ] && continue
-		if [ ! -e "/run/guest/alias/$name" ]; then
-			[ -n "$quiet" ] || echo "modprobe: this guest carries no module $name" >&2
-			status=1
-			continue
-		fi
-		for module in $($B cat "/run/guest/alias/$name"); do
-			[ -e "/sys/module/$module" ] || $B insmod "/run/guest/modules/$module.ko" || status=1
-		done
+		name=$(echo "$name" | tr - _)
+		[ -e "/sys/module/$name" ] || load "$name" || status=1
 		;;
 	esac
 done

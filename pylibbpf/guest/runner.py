@@ -8,8 +8,10 @@ is left behind.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from pathlib import Path
 
-from pylibbpf.guest import cache, image, qemu
+from pylibbpf.guest import cache, image, qemu, vmlinux
 from pylibbpf.guest.kernels import Say
 from pylibbpf.guest.outcome import BootFailed, GuestError, Outcome
 from pylibbpf.guest.session import Job, Output, Session, panic_in
@@ -37,18 +39,25 @@ def run(job: Job, output: Output, say: Say) -> Outcome:
             return outcome
         # Whether KVM or the kernel is to blame shows without KVM.
         say(f"with KVM, {outcome.message}: starting again without KVM")
-        without = _emulated(job, base, program, output, say)
+        without = _emulated(job, base, program, folder, output, say)
         if not isinstance(without, BootFailed):
             qemu.remember(outcome.reason, program, folder)
         return without
-    return _emulated(job, base, program, output, say)
+    return _emulated(job, base, program, folder, output, say)
 
 
-def _emulated(job: Job, base: bytes, program: str, output: Output, say: Say) -> Outcome:
-    outcome = Session(job, base, program, qemu.TCG, output).run()
+def _emulated(
+    job: Job, base: bytes, program: str, folder: Path, output: Output, say: Say
+) -> Outcome:
+    quick = vmlinux.uncompressed(job.kernel, folder)
+    first = job if quick is None else replace(job, kernel=replace(job.kernel, image=quick))
+    outcome = Session(first, base, program, qemu.TCG, output).run()
+    if not isinstance(outcome, BootFailed):
+        return outcome
     # Emulated kernels were seen to panic at random early in boot. The command has not run yet, and
-    # a kernel that truly cannot boot does the same again.
-    if isinstance(outcome, BootFailed) and panic_in(outcome.console):
+    # a kernel that truly cannot boot does the same again: as its bzImage, if it was not that.
+    silent = quick is not None and "boot" not in outcome.seconds
+    if panic_in(outcome.console) or silent:
         say(f"{outcome.message}: booting once more")
         outcome = Session(job, base, program, qemu.TCG, output).run()
     return outcome

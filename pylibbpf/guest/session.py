@@ -41,6 +41,8 @@ _CONSOLE = 1 << 18  # bytes of the console to keep
 _PR_SET_PDEATHSIG = 1
 _GUARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STAGES = ("boot", "run", "exit")
+# Lines of the kernel's log that may explain how a command ended.
+_TELLING = re.compile(rb"Out of memory|BUG:|WARNING:|general protection|segfault")
 
 Output = Callable[[bytes], None]
 
@@ -144,6 +146,7 @@ class Session:
         self._heard = 0.0  # when the last output came, and the last record
         self._recorded = 0.0
         self._line = b""
+        self._in_log = False
         self._console = bytearray()
         self._qemu_said = bytearray()
         self._seconds: dict[str, float] = {}
@@ -281,9 +284,14 @@ class Session:
     def _take_control(self, data: bytes) -> None:
         *lines, self._line = (self._line + data).split(b"\n")
         for line in lines:
+            if self._in_log and line != self._mark:
+                if _TELLING.search(line):
+                    self._notes.append(line.decode(errors="replace"))
+                continue
+            self._in_log = False
             word, _, rest = line.decode(errors="replace").partition(" ")
-            if word == "note":
-                self._notes.append(rest)
+            if word == "log":  # of the kernel; the mark ends it
+                self._in_log = True
             elif word == "dump":
                 self._dump.append(rest)
             else:

@@ -164,13 +164,14 @@ def test_base(kernel, busybox, tmp_path):
     data = image.base(kernel, tmp_path, print)
     found = read(data)
     assert found["init"][0] == 0o100755
-    assert (
-        found["guest/needed"][1] == b"9pnet fs_cache netfs 9p 9pnet_virtio virtio_console overlay\n"
-    )
-    assert found["guest/alias/rtnl_link_veth"][1] == b"veth"
-    assert found["guest/alias/fs_9p"][1].split()[-1] == b"9p"
-    assert found["guest/config"][1] == b"CONFIG_BPF=y\n"
-    assert "guest/modules/later.ko" not in found
+    needed = found["run/guest/modules/needed"][1].decode().splitlines()
+    assert needed[0] == "modules='9pnet fs_cache netfs 9p 9pnet_virtio virtio_console overlay'"
+    aliases = found["run/guest/modules/aliases"][1].decode().splitlines()
+    assert "rtnl_link_veth veth" in aliases
+    assert "fs_9p 9pnet fs_cache netfs 9p" in aliases
+    assert found["run/guest/config"][1] == b"CONFIG_BPF=y\n"
+    assert "run/guest/modules/later.ko" not in found
+    assert found["run/guest/pipe"][0] == 0o10600
     # the second time out of the cache; made again where anything in it has changed
     (kept,) = (tmp_path / "images").iterdir()
     kept.write_bytes(b"kept")
@@ -185,25 +186,47 @@ def test_own():
         ["echo", "it's $HOME", "ä"],
         folder="/a b",
         environment={"A": "x\ny'z", "BASH_FUNC_f%%": "() { :; }"},
-        shares=["/s,1", "/s2"],
+        shares=["/s,1", "/it's 2"],
         mark="MARK",
     )
     found = read(data)
-    assert found["guest/folder"][1] == b"/a b"
-    assert found["guest/share.0"][1] == b"/s,1"
-    assert "guest/terminal" not in found
-    script = found["guest/command"][1]
+    script = b'share() { echo "<$1> <$2>"; }\n' + found["run/guest/own"][1]
+    script += b'shares; echo "<$folder> <$mark> <$terminal> <$records>"'
+    assert shell(script) == b"<share0> </s,1>\n<share1> </it's 2>\n</a b> <MARK> <> <>\n"
+    script = found["run/guest/command"][1]
     assert b"BASH_FUNC" not in script
-    done = subprocess.run(["/bin/sh"], input=script, capture_output=True, check=True)
-    assert done.stdout == "it's $HOME ä\n".encode()
+    assert shell(script) == "it's $HOME ä\n".encode()
+
+
+def test_own_of_a_terminal_and_records():
+    found = read(
+        image.own(
+            ["sh", "-c", "echo $PATH; echo $PYLIBBPF_RECORDS"],
+            folder="/",
+            environment={"PYLIBBPF_RECORDS": "of another guest"},
+            shares=(),
+            mark="m",
+            terminal=(80, 24),
+            records=True,
+        )
+    )
+    script = found["run/guest/own"][1] + b'shares; echo "<$terminal> <$records>"'
+    assert shell(script) == b"<cols 80 rows 24> <yes>\n"
+    script = found["run/guest/command"][1].replace(b"</run/guest/records", b"<<<'/dev/vport'")
+    done = subprocess.run(["bash"], input=script, capture_output=True, check=True)
+    assert done.stdout == f"{image._STANDARD_PATH}\n/dev/vport\n".encode()
+
+
+def shell(script: bytes) -> bytes:
+    return subprocess.run(["/bin/sh"], input=script, capture_output=True, check=True).stdout
 
 
 def test_files_of_a_run():
     files = read(
         image.own(["x"], folder="/", environment={}, shares=(), mark="m", files={"a": b"1\0"})
     )
-    assert files["guest/files"][0] == 0o40755
-    assert files["guest/files/a"][1] == b"1\0"
+    assert files["run/guest/files"][0] == 0o40755
+    assert files["run/guest/files/a"][1] == b"1\0"
 
 
 def test_environment(tmp_path):
@@ -281,7 +304,7 @@ def test_the_command_line(tmp_path):
         shares=["/a,b"],
     ).command("qemu")
     text = " ".join(words)
-    assert "-cpu max,cx16=off" in text
+    assert "-cpu max,cx16=off,erms=off" in text
     assert "-initrd /proc/self/fd/9" in text
     assert text.count("readonly=on") == 1
     assert "path=/,mount_tag=host,security_model=none,readonly=on" in text

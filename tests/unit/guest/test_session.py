@@ -120,8 +120,13 @@ def test_output_that_only_begins_like_the_mark_is_not_lost(host):
 
 
 def test_notes(host):
-    run = Run("started(); control('note Out of memory: x', 'exit 137'); write('output', mark)")
-    assert run.outcome.notes == ("Out of memory: x",)
+    run = Run(
+        "started(); control('log', '[ 1.0] x', '[ 2.0] Out of memory: x', 'exit 1')\n"
+        "control(mark.decode(), 'exit 137'); write('output', mark)"
+    )
+    assert isinstance(run.outcome, Exited)
+    assert run.outcome.status == 137
+    assert run.outcome.notes == ("[ 2.0] Out of memory: x",)
 
 
 def test_panic(host):
