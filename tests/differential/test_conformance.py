@@ -17,9 +17,10 @@ from pylibbpf.engine.emulator.vm.interpreter import Interpreter
 from pylibbpf.engine.emulator.vm.memory import Memory, Region
 from pylibbpf.engine.emulator.vm.program import Program
 from pylibbpf.engine.emulator.vm.run import Run
+from pylibbpf.engine.emulator.vm.translator import Translator
 from pylibbpf.isa.insn import encode
 
-EXECUTORS = {"interpreter": Interpreter}
+EXECUTORS = {"interpreter": Interpreter, "translator": Translator}
 
 
 @pytest.fixture(scope="module")

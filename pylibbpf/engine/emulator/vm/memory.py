@@ -119,6 +119,9 @@ class Memory:
     def __init__(self) -> None:
         self.slots: dict[int, Region] = {}
         """Regions by slot: ``slots.get(address >> 32)``. To be changed by this class only."""
+        self.readable: dict[int, bytearray | memoryview] = {}
+        """The bytes of regions, by slot, that need no check but that of their size."""
+        self.writable: dict[int, bytearray | memoryview] = {}
         self.lock = _thread.allocate_lock()
         """Held during an atomic operation, and while slots are given out."""
         self._next = _FIRST
@@ -140,6 +143,12 @@ class Memory:
             self._next = slot + _STEP
         region.base = slot << 32
         self.slots[slot] = region
+        data = region.data
+        if data is not None and not region.strict:
+            if region.permissions & READ:
+                self.readable[slot] = data
+            if region.permissions & WRITE:
+                self.writable[slot] = data
         return region
 
     def allocate(self, size: int, kind: str = OBJECT, name: str = "") -> Region:
@@ -156,6 +165,8 @@ class Memory:
         if self.slots.get(slot) is not region:
             raise ValueError(f"{region!r} is not mapped")
         del self.slots[slot]
+        self.readable.pop(slot, None)
+        self.writable.pop(slot, None)
         freed = self._freed
         freed[slot] = region.label
         if len(freed) > _REMEMBERED:

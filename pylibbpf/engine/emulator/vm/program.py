@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pylibbpf.engine.emulator.vm.run import Run
+    from pylibbpf.engine.emulator.vm.translator import Bound
     from pylibbpf.isa.insn import Insn
 
     # A helper or kfunc: it gets the run and r1 to r5 as unsigned numbers, and gives r0, as any
@@ -77,6 +78,8 @@ class Program:
         """Where functions start, in order; the first is 0."""
         self.depths: dict[int, int] = {**layout.depths, **(depths or {})}
         """Bytes of stack by function."""
+        self.translated: Bound | None = None
+        """What the translator made of it."""
         self.tail_callers = layout.tail_callers
         """Functions (their starts) that do tail calls."""
         self.code = memory.map(

@@ -44,12 +44,12 @@ if TYPE_CHECKING:
             """
 
 
-__all__ = ["BUDGET", "Run", "Thrown"]
+__all__ = ["BEFORE_TAIL_CALL", "BUDGET", "Run", "Thrown"]
 
 # As many as the kernel's verifier would have to look at, many times over: nobody waits longer.
 BUDGET = 1 << 30
 
-_BEFORE_TAIL_CALL = 256  # kernel 6.18, check_max_stack_depth_subprog()
+BEFORE_TAIL_CALL = 256  # kernel 6.18, check_max_stack_depth_subprog()
 
 
 class Thrown(Exception):  # no error: the way out of all frames that bpf_throw takes
@@ -173,10 +173,10 @@ class Run:
         depth = program.depths[start]
         if self.frames >= isa.FRAMES:
             raise RunError(f"{isa.FRAMES} frames are open, which is the most that there can be")
-        if start and self.stack >= _BEFORE_TAIL_CALL and start in program.tail_callers:
+        if start and self.stack >= BEFORE_TAIL_CALL and start in program.tail_callers:
             raise RunError(
                 f"the stack frames before a function that does tail calls have {self.stack} bytes,"
-                f" and must have less than {_BEFORE_TAIL_CALL}"
+                f" and must have less than {BEFORE_TAIL_CALL}"
             )
         if self.stack + depth > isa.STACK_SIZE:
             raise RunError(

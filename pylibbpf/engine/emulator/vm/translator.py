@@ -1,0 +1,529 @@
+"""The translator: programs become Python functions. The default executor.
+
+Each function of a program is one Python function, made when it is first run and kept by what the
+program consists of, so that loading the same program again costs nothing. See ``flow.py``,
+``layout.py`` and ``statements.py`` for the text.
+
+What a statement cannot do (an access that needs a closer look, or may not be) is done by the
+interpreter, which goes on from there to the end of the function: so both executors have one
+meaning, and their errors are the same. Such an access is remembered, and written out differently
+when the program is next run. A budget of few instructions is left to the interpreter as well: it
+counts each, where the translator counts turns of loops.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from itertools import chain, repeat
+from types import CodeType, FunctionType
+
+from pylibbpf.engine.emulator.vm.flow import Flow, uses
+from pylibbpf.engine.emulator.vm.interpreter import Frame, Interpreter, Machine, cast, unknown_call
+from pylibbpf.engine.emulator.vm.layout import TURNS, write
+from pylibbpf.engine.emulator.vm.memory import STACK, Region
+from pylibbpf.engine.emulator.vm.run import BEFORE_TAIL_CALL
+from pylibbpf.engine.emulator.vm.statements import Known, Statements
+from pylibbpf.errors import MemoryFault, RunError
+from pylibbpf.isa import alu
+from pylibbpf.isa import insn as isa
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from pylibbpf.engine.emulator.vm.memory import Memory
+    from pylibbpf.engine.emulator.vm.program import Program
+    from pylibbpf.engine.emulator.vm.run import Run
+    from pylibbpf.isa.insn import Insn
+
+    Function = Callable[[Run, int, int, int, int, int], int]
+
+__all__ = ["EXACT", "Translator"]
+
+# A run that may do no more instructions than this is interpreted.
+EXACT = 1 << 16
+# Instructions that a loop takes from the budget at once, when it has run for a while.
+_PORTION = 1 << 16
+# Programs kept translated, in all.
+_KEPT = 512
+# How often a program is translated anew for accesses that did not fit; then all are written so.
+_AGAIN = 4
+
+_MISSES = (KeyError, IndexError, struct.error)
+
+
+class _Text:
+    """A function as Python text, compiled: ``places`` are the instructions of its lines."""
+
+    __slots__ = ("code", "names", "places")
+
+    def __init__(self, code: CodeType, places: list[int], names: frozenset[str]) -> None:
+        self.code = code
+        self.places = places
+        self.names = names
+
+
+class _Translation:
+    """A program's text. ``slow`` are the accesses that a statement cannot do."""
+
+    __slots__ = ("again", "slow", "texts", "version")
+
+    def __init__(self) -> None:
+        self.texts: dict[int, _Text] = {}
+        self.slow: frozenset[int] = frozenset()
+        self.version = 0
+        self.again = 0
+
+    def learn(self, program: Program, accesses: set[int]) -> None:
+        """Write these accesses differently from now on."""
+        slow = self.slow | accesses
+        if slow == self.slow:
+            return
+        self.again += 1
+        if self.again >= _AGAIN:
+            slow = frozenset(
+                at
+                for at, insn in enumerate(program.insns)
+                if insn.code & isa.CLASS_MASK in (isa.LDX, isa.ST, isa.STX)
+            )
+        self.slow = slow
+        self.texts = {}
+        self.version += 1
+
+
+class Bound:
+    """A program's functions, with what is its own: memory, helpers, constants."""
+
+    __slots__ = ("functions", "globals", "translation", "version")
+
+    def __init__(self, program: Program, translation: _Translation) -> None:
+        self.translation = translation
+        self.version = translation.version
+        self.functions: dict[int, Function] = {}
+        self.globals = {**_SHARED, **_memory_names(program.memory), "PR": program}
+
+
+class Translator:
+    """An executor. One is enough for a process; any thread may use it."""
+
+    def __init__(self) -> None:
+        self._translations: dict[bytes, _Translation] = {}
+
+    def call(
+        self, run: Run, program: Program, start: int, r1: int, r2: int, r3: int, r4: int, r5: int
+    ) -> int:
+        """Run a function to its end; see :class:`~pylibbpf.engine.emulator.vm.run.Executor`."""
+        if run.left < EXACT:
+            return _INTERPRETER.call(run, program, start, r1, r2, r3, r4, r5)
+        bound = program.translated
+        if bound is None or bound.version != bound.translation.version:
+            bound = program.translated = Bound(program, self._translation(program))
+        if not start:
+            run.left -= 1
+            if run.deadline is not None:
+                run.check()
+        function = bound.functions.get(start)
+        if function is None:
+            function = _function(program, bound, start)
+        return function(run, r1, r2, r3, r4, r5)
+
+    def source(self, program: Program, start: int) -> str:
+        """Give the Python text of a function, to be looked at."""
+        return _write(program, start, self._translation(program).slow)[0]
+
+    def _translation(self, program: Program) -> _Translation:
+        digest = hashlib.sha256(isa.encode(program.insns))
+        digest.update(repr((sorted(program.probes), sorted(program.depths.items()))).encode())
+        key = digest.digest()
+        there = self._translations.get(key)
+        if there is None:
+            # The oldest go first; a program that is loaded holds its own.
+            while len(self._translations) >= _KEPT:
+                self._translations.pop(next(iter(self._translations)), None)
+            there = self._translations.setdefault(key, _Translation())
+        return there
+
+
+# ----------------------------------------------------------------------------------- functions
+
+
+def _write(program: Program, start: int, slow: frozenset[int]) -> tuple[str, list[int], set[str]]:
+    """Write a function: its text, the instruction of each line, and the global names in it."""
+    insns = program.insns
+    later = [other for other in program.starts if other > start]
+    flow = Flow(insns, start, later[0] if later else len(insns))
+    out = Statements(insns, slow=slow, probes=program.probes)
+    shown, calls, legacy = _needs(flow, program.probes)
+    known = Known()
+    zero = [r for r in (0, 6, 7, 8, 9) if flow.entry_live >> r & 1]
+    for r in zero:
+        known.ranges[r] = (0, 0)
+    out.indent = "  "
+    costs = write(flow, out, known)
+    depth = program.depths[start]
+    head = [f"def F{start}(run,r1,r2,r3,r4,r5):"]
+    if start:
+        head += [" run.left-=1", " if run.left<0 or not run.left&255:run.check()"]
+    if shown:
+        head.append(f" f=run.enter(PR,{start});k=f.data;r10=f.base+{isa.STACK_SIZE}")
+        leave = f"run.leave(PR,{start},f)"
+    else:
+        deep = isa.STACK_SIZE - depth
+        if start and start in program.tail_callers:
+            deep = min(deep, BEFORE_TAIL_CALL - 1)
+        head.append(f" if run.frames>={isa.FRAMES} or run.stack>{deep}:run.enter(PR,{start})")
+        if out.stack:
+            head.append(f" k=B({isa.STACK_SIZE})")
+        if calls:
+            head.append(f" run.frames+=1;run.stack+={depth}")
+        leave = f"run.frames-=1;run.stack-={depth}"
+    if zero:
+        head.append(f" {'='.join(f'r{r}' for r in zero)}=0")
+    if legacy:
+        head.append(f" m={isa.LOOPS}")
+    if flow.loops:
+        head += [f" g{at}=fuel(run,PR,{at},{cost})" for at, cost in sorted(costs.items())]
+    elif not flow.structured:
+        raise AssertionError("a function without loops is structured")
+    head.append(" try:")
+    tail = [f" except E as e:return R{start}(run,e)"]
+    if shown or calls:
+        tail.append(f" finally:{leave}")
+    lines = [*head, *out.lines, *tail, ""]
+    places = [start] * len(head) + out.places
+    return "\n".join(lines), places, out.names
+
+
+def _needs(flow: Flow, probes: frozenset[int]) -> tuple[bool, bool, bool]:
+    """Whether others may see the stack frame, whether there are calls, and may_goto."""
+    shown = calls = counts = False
+    r10 = 1 << isa.R10
+    for block in flow.blocks:
+        for at in range(block.start, block.end):
+            insn = flow.insns[at]
+            code = insn.code
+            kind = code & isa.CLASS_MASK
+            if kind == isa.JMP:
+                calls = calls or code & isa.OP_MASK == isa.CALL
+                counts = counts or code & isa.OP_MASK == isa.JCOND
+            elif kind == isa.LD:
+                calls = calls or code != isa.LD_IMM64
+            if uses(insn) & r10 and not shown:
+                shown = not _plain(insn) or at in probes
+    return shown, calls, counts
+
+
+def _plain(insn: Insn) -> bool:
+    """Whether an instruction reads or writes the stack frame, and does nothing else with r10."""
+    code = insn.code
+    kind = code & isa.CLASS_MASK
+    if kind == isa.LDX:
+        pass
+    elif kind == isa.ST or (kind == isa.STX and code & isa.MODE_MASK == isa.MEM):
+        if kind == isa.STX and insn.src == isa.R10:
+            return False
+    else:
+        return False
+    size = isa.SIZES[code & isa.SIZE_MASK]
+    return -isa.STACK_SIZE <= insn.off <= -size and not insn.off & (size - 1)
+
+
+def _function(program: Program, bound: Bound, start: int) -> Function:
+    """Make a function, or take the one that there is."""
+    translation = bound.translation
+    text = translation.texts.get(start)
+    if text is None:
+        source, places, names = _write(program, start, translation.slow)
+        module = compile(source, f"<bpf {program.name or 'program'}>", "exec", dont_inherit=True)
+        text = _Text(_code(module), places, frozenset(names))
+        if bound.version == translation.version:
+            translation.texts[start] = text
+    known = bound.globals
+    for name in text.names:
+        if name not in known:
+            known[name] = _named(program, bound, name)
+    known[f"R{start}"] = _rest(program, start, text, translation)
+    function = FunctionType(text.code, known)
+    known[f"F{start}"] = bound.functions[start] = function
+    return function
+
+
+def _code(module: CodeType) -> CodeType:
+    for constant in module.co_consts:
+        if isinstance(constant, CodeType):
+            return constant
+    raise AssertionError("no function in what was compiled")
+
+
+def _named(program: Program, bound: Bound, name: str) -> object:
+    """What a name in the text of a program means."""
+    kind, rest = name[0], name[1:]
+    if kind == "F":
+        return _later(program, bound, int(rest))
+    if kind == "c" and rest.isdecimal():
+        return program.constants[int(rest)]
+    if kind == "h":
+        number = alu.signed(int(rest), 32)
+        return program.helpers.get(number) or _unknown(isa.Insn(isa.CALL_CODE, imm=number))
+    if kind == "f":
+        number, off = (int(part) for part in rest.split("_"))
+        key = (alu.signed(number, 32), alu.signed(off, 16))
+        call = isa.Insn(isa.CALL_CODE, 0, isa.PSEUDO_KFUNC_CALL, key[1], key[0])
+        return program.kfuncs.get(key) or _unknown(call)
+    if name == "callx":
+        return _callx(program)
+    raise AssertionError(f"what is {name!r}?")
+
+
+def _later(program: Program, bound: Bound, start: int) -> Function:
+    """A function that is not translated before it is called."""
+
+    def first(run: Run, r1: int, r2: int, r3: int, r4: int, r5: int) -> int:
+        function = bound.functions.get(start) or _function(program, bound, start)
+        return function(run, r1, r2, r3, r4, r5)
+
+    return first
+
+
+def _unknown(insn: Insn) -> Function:
+    def call(run: Run, r1: int, r2: int, r3: int, r4: int, r5: int) -> int:
+        raise unknown_call(insn)
+
+    return call
+
+
+def _callx(program: Program) -> Callable[..., int]:
+    def callx(run: Run, what: int, r1: int, r2: int, r3: int, r4: int, r5: int) -> int:
+        helper = program.helpers.get(what)
+        if helper is not None:
+            return helper(run, r1, r2, r3, r4, r5) & alu.U64
+        return run.call(what, r1, r2, r3, r4, r5)
+
+    return callx
+
+
+# --------------------------------------------------------------------------------------- names
+
+
+def _tail(run: Run, program: Program, r1: int, r2: int, r3: int) -> Program | None:
+    return run.tail(program, r1, r2, r3)
+
+
+def _packet(run: Run, r6: int, offset: int, size: int) -> int | None:
+    if run.packet is None:
+        raise RunError("reads the packet, and there is none")
+    found = run.packet(r6, alu.signed(offset, 32), size)
+    return None if found is None else int.from_bytes(found, "big")
+
+
+def _turns(run: Run, program: Program, at: int, cost: int) -> Iterator[Iterator[None]]:
+    """Turns for a loop, in portions, which are taken from what the run may still do."""
+    most = max(1, _PORTION // cost)
+    turns, all_, free = 16, 0, 1  # the first turn is paid for when there is a second
+    while True:
+        count = min(turns, run.left // cost)
+        if count <= 0 or all_ >= TURNS:
+            run.left = -1
+            run.check()
+        run.left -= count * cost
+        portion = repeat(None, count + free)
+        try:
+            yield portion
+        finally:
+            run.left += min(count, portion.__length_hint__()) * cost
+        free = 0
+        if run.deadline is not None:
+            run.check()
+        all_ += count
+        turns = min(2 * turns, most)
+
+
+def fuel(run: Run, program: Program, at: int, cost: int) -> Iterator[None]:
+    """What a loop goes round on: it ends the run by an error when the budget is used up."""
+    return chain.from_iterable(_turns(run, program, at, cost))
+
+
+_SHARED: dict[str, object] = {
+    # Without this, Python would add all its built-in functions.
+    "__builtins__": {},
+    "M": alu.U64,
+    "L": alu.U32,
+    "B": bytearray,
+    "E": (RunError, *_MISSES),
+    "fuel": fuel,
+    "u2": struct.Struct("<H").unpack_from,
+    "u4": struct.Struct("<I").unpack_from,
+    "u8": struct.Struct("<Q").unpack_from,
+    "i1": struct.Struct("<b").unpack_from,
+    "i2": struct.Struct("<h").unpack_from,
+    "i4": struct.Struct("<i").unpack_from,
+    "p2": struct.Struct("<H").pack_into,
+    "p4": struct.Struct("<I").pack_into,
+    "p8": struct.Struct("<Q").pack_into,
+    "pack32": struct.Struct("<I").pack,
+    "pack64": struct.Struct("<Q").pack,
+    "swap32": struct.Struct(">I").unpack,
+    "swap64": struct.Struct(">Q").unpack,
+    "sdiv": alu.BINARY[isa.DIV, 1],
+    "smod": alu.BINARY[isa.MOD, 1],
+    "cast": cast,
+    "tail": _tail,
+    "packet": _packet,
+}
+
+
+def _memory_names(memory: Memory) -> dict[str, object]:
+    def probe(address: int, size: int) -> int:
+        try:
+            return memory.load(address, size)
+        except MemoryFault:
+            return 0
+
+    def probed(address: int, size: int, value: int) -> None:
+        try:
+            memory.store(address, size, value)
+        except MemoryFault:
+            return
+
+    def atomic_probed(address: int, size: int, imm: int, src: int, r0: int) -> int | None:
+        try:
+            return memory.atomic(address, size, imm, src, r0)
+        except MemoryFault:
+            return None
+
+    def acquire_probed(address: int, size: int) -> int:
+        try:
+            return memory.load_acquire(address, size)
+        except MemoryFault:
+            return 0
+
+    def release_probed(address: int, size: int, value: int) -> None:
+        try:
+            memory.store_release(address, size, value)
+        except MemoryFault:
+            return
+
+    return {
+        "P": memory.readable,
+        "W": memory.writable,
+        "load": memory.load,
+        "store": memory.store,
+        "probe": probe,
+        "probed": probed,
+        "atomic": memory.atomic,
+        "acquire": memory.load_acquire,
+        "release": memory.store_release,
+        "atomic_probed": atomic_probed,
+        "acquire_probed": acquire_probed,
+        "release_probed": release_probed,
+    }
+
+
+# ------------------------------------------------------------------------------------ the rest
+
+
+class _Rest(Machine):
+    """The rest of a function whose frame somebody else opened, and will close."""
+
+    def __init__(self, run: Run, frame: Frame) -> None:
+        self.interpreter = _INTERPRETER
+        self.run = run
+        self.memory = run.memory
+        self.result = 0
+        self.frame = frame
+        self.first = frame
+
+    def leave(self, result: int) -> None:
+        if self.frame is self.first:
+            self.frame = None
+            self.result = result
+        else:
+            super().leave(result)
+
+
+def _rest(
+    program: Program, start: int, text: _Text, translation: _Translation
+) -> Callable[[Run, Exception], int]:
+    """What to do where a statement of a function failed."""
+    places = text.places
+
+    def rest(run: Run, error: Exception) -> int:
+        traceback = error.__traceback__
+        assert traceback is not None
+        at = places[traceback.tb_lineno - 1]
+        insn = program.insns[at]
+        access = insn.code & isa.CLASS_MASK in (isa.LDX, isa.ST, isa.STX)
+        if isinstance(error, RunError):
+            if access and isinstance(error, MemoryFault) and error.insn is None:
+                error.register = _base(insn)
+            raise program.locate(error, at)
+        if traceback.tb_next is not None or not access:
+            raise error  # not ours: a helper is broken
+        return _go_on(run, program, start, at, traceback, translation)
+
+    return rest
+
+
+def _base(insn: Insn) -> int:
+    """The register that holds the address of an access."""
+    if insn.code & isa.CLASS_MASK == isa.LDX:
+        return insn.src
+    if insn.code & isa.MODE_MASK == isa.ATOMIC and insn.imm == isa.LOAD_ACQ:
+        return insn.src
+    return insn.dst
+
+
+def _go_on(
+    run: Run,
+    program: Program,
+    start: int,
+    at: int,
+    traceback: TracebackType,
+    translation: _Translation,
+) -> int:
+    """Interpret a function from an access on that a statement could not do."""
+    names = traceback.tb_frame.f_locals
+    registers = [names.get(f"r{r}", 0) & alu.U64 for r in range(isa.REGISTERS)]
+    region = names.get("f")
+    own = region is None
+    if region is None:
+        data = names.get("k", None) or bytearray(isa.STACK_SIZE)
+        region = run.memory.map(Region(data, STACK, strict=True))
+        registers[isa.R10] = region.base + isa.STACK_SIZE
+    frame = Frame(program, start, region, registers, None)
+    frame.pc = at
+    frame.loops = max(0, names.get("m", isa.LOOPS))
+    machine = _Rest(run, frame)
+    learned: set[int] = set()
+    missed: int | None = at
+    try:
+        while machine.frame is not None:
+            machine.step()
+            if missed is not None:
+                learned.add(missed)
+            missed = _would_miss(machine.frame, program)
+    finally:
+        machine.close()
+        if own:
+            run.memory.free(region)
+        translation.learn(program, learned)
+    return machine.result
+
+
+def _would_miss(frame: Frame | None, program: Program) -> int | None:
+    """The instruction that is next, if it is an access that a statement cannot do."""
+    if frame is None or frame.program is not program:
+        return None
+    insn = program.insns[frame.pc]
+    kind = insn.code & isa.CLASS_MASK
+    if kind not in (isa.LDX, isa.ST, isa.STX) or insn.code & isa.MODE_MASK == isa.ATOMIC:
+        return None
+    address = frame.registers[_base(insn)] + insn.off
+    memory = program.memory
+    there = memory.readable if kind == isa.LDX else memory.writable
+    return None if address >> 32 in there else frame.pc
+
+
+_INTERPRETER = Interpreter()
