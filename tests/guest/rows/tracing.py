@@ -56,6 +56,14 @@ def fexit(ground: Ground) -> None:
     _function(ground, "fexit")
 
 
+@rows.row("fsession", since=(7, 0), config=_TRAMPOLINES)
+def fsession(ground: Ground) -> None:
+    """libbpf knows it from 1.7 on; an older one passes it on, without a cookie."""
+    with ground.loaded("traces", "fsession", target_pid=os.getpid()) as obj:
+        link = obj.programs["fsession"].attach()
+        fires_until_closed(link, lambda: obj.globals["hits"], opens)
+
+
 @rows.row("fmod_ret", config=_TRAMPOLINES)
 def fmod_ret(ground: Ground) -> None:
     _function(ground, "fmod_ret")
