@@ -31,6 +31,8 @@ _LOG_BEGIN = "-- BEGIN PROG LOAD LOG --\n"
 # A seccomp filter may say ENOSYS, as if the kernel had no such call.
 _REFUSALS = (errnos.EPERM, errnos.EACCES, errnos.ENOSYS)
 _LOG_END = "-- END PROG LOAD LOG --"
+# print_verification_stats() of the kernel's verifier.c, with nothing before it.
+_NOTHING_CHECKED = "processed 0 insns"
 
 
 def check(
@@ -132,6 +134,10 @@ def load_failure(
         return absent
     program, log = _verifier_log(capture)
     if program is not None and log.strip():
+        if log.lstrip().startswith(_NOTHING_CHECKED):
+            lacking = _unknown_hook(facts(program))
+            if lacking is not None:
+                return BpfError(number, "load", program, lacking, log=log)
         return VerifierError(number, "load", program, _locked(log), log=log)
     if program is None and _for_want_of_modules(number, capture.text):
         return failure(number, "load", name, capture)
@@ -193,6 +199,13 @@ def _why_modules(missing: str | None) -> str:
         f"{what}; and to look for it in modules, BTF must be listed by id, for which the process"
         " lacks CAP_SYS_ADMIN"
     )
+
+
+def _unknown_hook(known: dict[str, Any]) -> str | None:
+    """What the verifier refuses without a word: to check a program for a hook that it has not."""
+    from pylibbpf.engine.kernel.lacking import why_no_hook
+
+    return why_no_hook(known["section"]) if "section" in known else None
 
 
 def _locked(log: str) -> str | None:
