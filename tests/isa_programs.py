@@ -15,6 +15,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from pylibbpf.engine.emulator.vm.memory import CONTEXT as CONTEXT_KIND
@@ -25,6 +26,11 @@ from pylibbpf.errors import RunError
 from pylibbpf.isa import insn as isa
 from pylibbpf.isa.disasm import disassemble
 from pylibbpf.isa.insn import Insn
+
+# Machines differ: no deadline.
+CALM = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 
 CONTEXT = 256
 _SLOTS = 8  # of 8 bytes, of each stack frame

@@ -10,11 +10,7 @@ from isa_programs import hostile
 
 
 def test_the_kernel_gets_the_same(bpf: None) -> None:
-    wanted = effort.cases(dear=10)
-    taken = sum(
-        isa_checks.compare_with_kernel(f"{effort.SEED} long {number}") for number in range(wanted)
-    )
-    assert taken > (wanted * 0.9 if isa_checks.kernel_has_everything() else 0)
+    isa_checks.compare_many(f"{effort.SEED} long", effort.cases(dear=10))
 
 
 def test_hostile_bytes(chance: random.Random) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pylibbpf.errors import InsnError
@@ -242,6 +242,7 @@ LIKELY = st.builds(
 CODE = st.lists(SLOT | LIKELY | st.just(bytes(8)), max_size=12).map(b"".join)
 
 
+@settings(deadline=None)
 @given(CODE)
 @example(bytes.fromhex("1801000005000000 0000000000000000"))
 @example(bytes.fromhex("1801000005000000"))
@@ -254,6 +255,7 @@ def test_what_is_written_is_read_back(code: bytes) -> None:
     assert encode(assemble(text)) == code
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60) | st.text("r012w+-=*&()[]su8 6:#,%<>gotpc", max_size=40))
 def test_any_text_is_read_or_refused(text: str) -> None:
     refused = None

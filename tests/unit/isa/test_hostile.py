@@ -9,7 +9,7 @@ import effort
 import isa_checks
 from hypothesis import given
 from hypothesis import strategies as st
-from isa_programs import Case, hostile, outcome, programs
+from isa_programs import CALM, Case, hostile, outcome, programs
 
 from pylibbpf.engine.emulator.vm.interpreter import Interpreter
 
@@ -27,11 +27,13 @@ def test_nearly_assembler() -> None:
     assert set(seen) == {True, False}, (effort.SEED, seen)
 
 
+@CALM
 @given(st.binary(max_size=64), st.integers())
 def test_any_bytes(code: bytes, seed: int) -> None:
     isa_checks.survive(code, random.Random(seed))
 
 
+@CALM
 @given(programs())
 def test_a_run_can_be_repeated(case: Case) -> None:
     """Addresses differ between two runs in one process; nothing else may."""
