@@ -192,8 +192,11 @@ class _Maker:
             self.add(isa.ALU | isa.MOV | isa.X, 0, 0)
 
     def wild(self) -> None:
-        """An access that may be anywhere."""
+        """An access that may be anywhere, or something else that ends a run."""
         rng = self.rng
+        if rng.random() < 0.1:
+            self.add(isa.ALU64 | isa.ADD | isa.K, isa.R10, imm=self.imm())
+            return
         base = rng.choice((*self.registers, _POINTER, isa.R10))
         size_code = rng.choice(_SIZES)
         off = rng.choice((rng.randrange(-600, 600), rng.randrange(-32768, 32768)))

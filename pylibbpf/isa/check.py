@@ -11,7 +11,7 @@ from bisect import bisect_right
 
 from pylibbpf.errors import InsnError
 from pylibbpf.isa import insn as isa
-from pylibbpf.isa.opcodes import find, problem
+from pylibbpf.isa.opcodes import find, problem, writes_r10
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,10 +29,11 @@ class Layout:
 
     ``starts``: first instructions of its functions, in order. ``constants``: its LD_IMM64.
     ``depths``: bytes of stack of each function, as far as its instructions show them; see
-    :func:`check`. ``tail_callers``: functions that do tail calls.
+    :func:`check`. ``tail_callers``: functions that do tail calls. ``fatal``: instructions that end
+    a run which comes to them, and why. The kernel takes a program where none does.
     """
 
-    __slots__ = ("constants", "depths", "starts", "tail_callers")
+    __slots__ = ("constants", "depths", "fatal", "starts", "tail_callers")
 
     def __init__(
         self,
@@ -40,11 +41,13 @@ class Layout:
         constants: tuple[int, ...],
         depths: dict[int, int],
         tail_callers: frozenset[int],
+        fatal: dict[int, str],
     ) -> None:
         self.starts = starts
         self.constants = constants
         self.depths = depths
         self.tail_callers = tail_callers
+        self.fatal = fatal
 
 
 def check(insns: Sequence[Insn], functions: Iterable[int] = ()) -> Layout:
@@ -64,12 +67,15 @@ def check(insns: Sequence[Insn], functions: Iterable[int] = ()) -> Layout:
         raise InsnError(f"{len(insns)} instructions are more than {MOST}")
     second: set[int] = set()  # the other slots of LD_IMM64: nothing may jump there
     starts = {0, *functions}
+    fatal: dict[int, str] = {}
     for at, insn in enumerate(insns):
         if at in second:
             continue
         row = find(insn)
         if row is None:
             raise InsnError(problem(insn) or "", insn=at)
+        if writes_r10(row, insn):
+            fatal[at] = "writes r10, which can only be read"
         if row.kind == "gotox":
             raise InsnError("jumps to where a register points (gotox) cannot be run", insn=at)
         if row.kind == "const":
@@ -86,7 +92,7 @@ def check(insns: Sequence[Insn], functions: Iterable[int] = ()) -> Layout:
     _check_jumps(insns, second, order)
     depths, callers = _depths(insns, second, order)
     wide = tuple(sorted(at - 1 for at in second))
-    return Layout(order, wide, depths, callers)
+    return Layout(order, wide, depths, callers, fatal)
 
 
 def _check_wide(insns: Sequence[Insn], at: int) -> None:

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
     from pylibbpf.isa.insn import Insn
 
-__all__ = ["OPCODES", "Opcode", "find", "problem"]
+__all__ = ["OPCODES", "Opcode", "find", "problem", "writes_r10"]
 
 # Registers that may stand in a field.
 _REGISTER = "r"  # any
-_WRITABLE = "w"  # not r10
+_WRITABLE = "w"  # any, and it is written: running it with r10 is an error
 # What may stand in off and imm.
 _ANY = "*"
 
@@ -299,9 +299,16 @@ def _differs(row: Opcode, insn: Insn) -> str | None:
                 return field
         elif want == _ANY:
             continue
-        elif has >= isa.REGISTERS or (want == _WRITABLE and has == isa.R10):
+        elif has >= isa.REGISTERS:
             return field
     return None
+
+
+def writes_r10(row: Opcode, insn: Insn) -> bool:
+    """Tell whether an instruction of this row would change r10, which no program may."""
+    return (row.dst == _WRITABLE and insn.dst == isa.R10) or (
+        row.src == _WRITABLE and insn.src == isa.R10
+    )
 
 
 def problem(insn: Insn) -> str | None:
@@ -319,8 +326,6 @@ def problem(insn: Insn) -> str | None:
     has: int = getattr(insn, worst)
     if worst in ("dst", "src") and has >= isa.REGISTERS:
         return f"there is no register {has}"
-    if worst == "dst" and any(row.dst == _WRITABLE for row in rows) and has == isa.R10:
-        return "r10 cannot be written"
     may = sorted({w for row in rows if isinstance(w := getattr(row, worst), int)})
     wanted = " or ".join(map(str, may)) if len(may) < 5 else f"one of {', '.join(map(str, may))}"
     return f"{worst} of opcode {insn.code:#04x} is {has}" + (f", not {wanted}" if may else "")

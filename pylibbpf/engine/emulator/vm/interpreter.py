@@ -150,6 +150,8 @@ class Machine:
                 at = frame.pc
             if interpreter.coverage is not None:
                 interpreter.coverage.of(frame.program)[at] += 1
+            if at in frame.program.fatal:
+                raise RunError(frame.program.fatal[at])
             insn = frame.program.insns[at]
             frame.pc = at + 1
             _HANDLERS[insn.code](self, frame, insn)

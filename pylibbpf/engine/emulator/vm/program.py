@@ -82,6 +82,8 @@ class Program:
         """What the translator made of it."""
         self.tail_callers = layout.tail_callers
         """Functions (their starts) that do tail calls."""
+        self.fatal = layout.fatal
+        """Instructions that end a run which comes to them, and why."""
         self.code = memory.map(
             Region(None, CODE, name, size=len(self.insns) * 8, permissions=0, owner=self)
         )

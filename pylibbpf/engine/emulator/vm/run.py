@@ -37,6 +37,7 @@ if TYPE_CHECKING:
             :meth:`Run.enter`, leaves it by :meth:`Run.leave` whatever happens, and counts
             ``run.left`` down. Registers r1 to r5 have the same value after a call as before it
             (no program that the kernel accepts can tell); r0 and r6 to r9 of a new frame are 0.
+            An instruction in ``program.fatal`` is a RunError with that text.
 
             Raises:
                 RunError: with the place (:meth:`Program.locate`).
