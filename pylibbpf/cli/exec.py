@@ -10,6 +10,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pylibbpf.engine.emulator.vm.run import Executor
 
 DONE, FAILED, MISUSED = 0, 1, 2
 
@@ -22,6 +26,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("memory", nargs="?", default="", metavar="MEM_HEX", help="bytes at r1")
     parser.add_argument(
         "--budget", type=int, metavar="N", help="stop after this many instructions (default: 2**30)"
+    )
+    parser.add_argument(
+        "--executor",
+        choices=("translator", "interpreter"),
+        default="translator",
+        help="what runs it (default: translator)",
     )
     parser.add_argument(
         "--timeout", type=float, metavar="SECONDS", help="stop after this time (default: never)"
@@ -39,7 +49,7 @@ def main(args: argparse.Namespace) -> int:
         complain(f"these are no hexadecimal bytes: {error}")
         return MISUSED
     try:
-        r0 = execute(code, memory, budget=args.budget, timeout=args.timeout)
+        r0 = execute(code, memory, args.executor, budget=args.budget, timeout=args.timeout)
     except KeyboardInterrupt:
         complain("the program was interrupted")
         return FAILED
@@ -48,7 +58,12 @@ def main(args: argparse.Namespace) -> int:
 
 
 def execute(
-    code: bytes, memory: bytes, *, budget: int | None = None, timeout: float | None = None
+    code: bytes,
+    memory: bytes,
+    executor: str = "translator",
+    *,
+    budget: int | None = None,
+    timeout: float | None = None,
 ) -> int:
     """Run a program on a memory, and give r0.
 
@@ -58,7 +73,6 @@ def execute(
     """
     import time
 
-    from pylibbpf.engine.emulator.vm.interpreter import Interpreter
     from pylibbpf.engine.emulator.vm.memory import Memory, Region
     from pylibbpf.engine.emulator.vm.program import Program
     from pylibbpf.engine.emulator.vm.run import BUDGET, Run
@@ -67,8 +81,20 @@ def execute(
     world = Memory()
     helpers = {_KTIME_GET_NS: lambda run, *arguments: time.monotonic_ns()}
     program = Program(decode(code), world, helpers=helpers)
-    run = Run(Interpreter(), world, budget=BUDGET if budget is None else budget, timeout=timeout)
+    run = Run(
+        _executor(executor), world, budget=BUDGET if budget is None else budget, timeout=timeout
+    )
     if not memory:
         return run.start(program)
     region = world.map(Region(bytearray(memory), "memory"))
     return run.start(program, region.base, len(memory))
+
+
+def _executor(name: str) -> Executor:
+    if name == "interpreter":
+        from pylibbpf.engine.emulator.vm.interpreter import Interpreter
+
+        return Interpreter()
+    from pylibbpf.engine.emulator.vm.translator import Translator
+
+    return Translator()

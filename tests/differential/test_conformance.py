@@ -52,8 +52,10 @@ def test_all_cases(cases: list[Conformance], executor: str) -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize("executor", EXECUTORS)
 def test_all_cases_by_the_command(
     cases: list[Conformance],
+    executor: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -62,7 +64,7 @@ def test_all_cases_by_the_command(
     for case in cases:
         monkeypatch.setattr(sys, "stdin", io.StringIO(_spaced(encode(case.insns)) + "\n"))
         memory = [_spaced(case.memory)] if case.memory else []
-        assert main(["exec", *memory]) == 0, case.name
+        assert main(["exec", *memory, "--executor", executor]) == 0, case.name
         got = capsys.readouterr().out
         if int(got, 16) != case.result:
             wrong.append(f"{case.name}: {got}, not {case.result:#x}")

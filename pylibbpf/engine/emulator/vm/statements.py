@@ -111,10 +111,12 @@ class Statements:
         *,
         slow: frozenset[int],
         probes: frozenset[int],
+        fatal: dict[int, str],
     ) -> None:
         self.insns = insns
         self.slow = slow
         self.probes = probes
+        self.fatal = fatal
         self.lines: list[str] = []
         self.places: list[int] = []
         self.indent = ""
@@ -165,7 +167,10 @@ class Statements:
         while at < end:
             insn = insns[at]
             self.at = at
-            _WRITERS[insn.code & isa.CLASS_MASK](self, insn)
+            if at in self.fatal:
+                self.put(f"fatal({self.fatal[at]!r})")
+            else:
+                _WRITERS[insn.code & isa.CLASS_MASK](self, insn)
             at += 2 if insn.code == isa.LD_IMM64 else 1
 
     # ------------------------------------------------------------------------ arithmetic

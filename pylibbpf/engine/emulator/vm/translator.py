@@ -154,7 +154,7 @@ def _write(program: Program, start: int, slow: frozenset[int]) -> tuple[str, lis
     insns = program.insns
     later = [other for other in program.starts if other > start]
     flow = Flow(insns, start, later[0] if later else len(insns))
-    out = Statements(insns, slow=slow, probes=program.probes)
+    out = Statements(insns, slow=slow, probes=program.probes, fatal=program.fatal)
     shown, calls, legacy = _needs(flow, program.probes)
     known = Known()
     zero = [r for r in (0, 6, 7, 8, 9) if flow.entry_live >> r & 1]
@@ -311,6 +311,10 @@ def _tail(run: Run, program: Program, r1: int, r2: int, r3: int) -> Program | No
     return run.tail(program, r1, r2, r3)
 
 
+def _fatal(problem: str) -> None:
+    raise RunError(problem)
+
+
 def _packet(run: Run, r6: int, offset: int, size: int) -> int | None:
     if run.packet is None:
         raise RunError("reads the packet, and there is none")
@@ -369,6 +373,7 @@ _SHARED: dict[str, object] = {
     "sdiv": alu.BINARY[isa.DIV, 1],
     "smod": alu.BINARY[isa.MOD, 1],
     "cast": cast,
+    "fatal": _fatal,
     "tail": _tail,
     "packet": _packet,
 }

@@ -305,6 +305,28 @@ def test_legacy_loads(memory: Place) -> None:
         start(memory, "r0 = *(u8 *)skb[0]\nexit")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "r10 = 5",
+        "w10 += w1",
+        "r10 = *(u64 *)(r1 +0)",
+        "r10 = atomic64_fetch_add((u64 *)(r1 +0), r10)",
+        "r10 = load_acquire((u64 *)(r1 +0))",
+        "r10 = be16 r10",
+        "r10 = 0x5",
+    ],
+)
+def test_r10_is_read_only_where_a_run_comes(memory: Place, text: str) -> None:
+    """As in the kernel, whose verifier does not look at what no path reaches."""
+    place = memory.allocate(8).base
+    assert start(memory, f"r0 = 0\nif r0 == 0 goto out\n{text}\nout: exit", place) == 0
+    with pytest.raises(RunError, match="writes r10, which can only be read") as caught:
+        start(memory, f"r0 = 0\n{text}\nexit", place)
+    assert caught.value.insn == 1
+    assert memory.load(place, 8) == 0
+
+
 def test_may_goto_lets_so_many_pass_in_each_frame(
     memory: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
