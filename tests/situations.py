@@ -13,15 +13,14 @@ import os
 import pickle
 import pkgutil
 import platform
-import select
 import signal
+import socket
 import struct
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from contract.as_user import open_the_way
 
@@ -31,6 +30,7 @@ __all__ = [
     "NOBODY",
     "PLACES",
     "SERVICE",
+    "Child",
     "attempt",
     "filter_calls",
     "preload",
@@ -70,52 +70,111 @@ def attempt(body: Callable[[], Any], *become: Callable[[], None]) -> Any:
     An error of this library is given back, not raised; any other exception, a crash and a hang
     fail the test.
     """
-    sys.stdout.flush()
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(read)
-        _child(write, body, become)
-    os.close(write)
-    try:
-        data = _all_of(read, pid)
-    finally:
-        os.close(read)
-        _, status = os.waitpid(pid, 0)
-    assert data, f"the child ended without an answer (wait status {status:#x})"
-    kind, value = pickle.loads(data)  # our own child's
-    assert kind == "done", value
-    return value
+    with Child(lambda _: body(), *become) as child:
+        return child.ask(0)
 
 
-def _child(write: int, body: Callable[[], Any], become: tuple[Callable[[], None], ...]) -> NoReturn:
-    gc.freeze()  # what a collection touches would have to be copied
-    try:
-        for each in become:
-            each()
+class Child:
+    """A forked child that has become something, and does what it is asked for by number.
+
+    It is forked when it is first asked, and again after it has crashed or hung: what others ask
+    is not lost with it.
+    """
+
+    def __init__(self, do: Callable[[int], Any], *become: Callable[[], None]) -> None:
+        self._do = do
+        self._become = become
+        self._pid = 0
+        self._socket: socket.socket | None = None
+
+    def ask(self, number: int) -> Any:
+        """What ``do(number)`` returns there, or its error. See :func:`attempt`."""
+        if self._socket is None:
+            self._fork()
+        assert self._socket is not None
+        self._socket.sendall(struct.pack("=Q", number))
+        data = self._answer()
+        if not data:
+            status = self.close()
+            raise AssertionError(f"the child ended without an answer (wait status {status:#x})")
+        kind, value = pickle.loads(data)  # our own child's
+        if kind == "lost":
+            self.close()
+        assert kind == "done", value
+        return value
+
+    def _fork(self) -> None:
+        sys.stdout.flush()
+        self._socket, other = socket.socketpair()
+        self._pid = os.fork()
+        if self._pid == 0:
+            self._socket.close()
+            gc.freeze()  # what a collection touches would have to be copied
+            try:
+                _live(other, self._do, self._become)
+            finally:
+                os._exit(0)
+        other.close()
+        self._socket.settimeout(_TIMEOUT)
+
+    def _answer(self) -> bytes:
+        assert self._socket is not None
         try:
-            said: tuple[str, Any] = ("done", body())
-        except pylibbpf.Error as error:
-            said = ("done", error)
-        data = pickle.dumps(said)
-    except BaseException:
-        data = pickle.dumps(("failed", traceback.format_exc()))
-    with open(write, "wb") as file:
-        file.write(data)
-    os._exit(0)
+            header = _receive(self._socket, 8)
+            return _receive(self._socket, *struct.unpack("=Q", header)) if header else b""
+        except TimeoutError:
+            os.kill(self._pid, signal.SIGKILL)
+            self.close()
+            raise AssertionError(f"the child hung for {_TIMEOUT} seconds, and was killed") from None
+
+    def close(self) -> int:
+        """End the child; gives its wait status."""
+        if self._socket is None:
+            return 0
+        self._socket.close()
+        self._socket = None
+        return os.waitpid(self._pid, 0)[1]
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
 
-def _all_of(fd: int, pid: int) -> bytes:
-    data, deadline = b"", time.monotonic() + _TIMEOUT
-    while True:
-        ready, _, _ = select.select([fd], [], [], max(0.0, deadline - time.monotonic()))
+def _live(
+    parent: socket.socket, do: Callable[[int], Any], become: tuple[Callable[[], None], ...]
+) -> None:
+    ready = False
+    while question := _receive(parent, 8):
+        try:
+            for each in () if ready else become:
+                each()
+            ready = True
+            try:
+                said: tuple[str, Any] = ("done", do(*struct.unpack("=Q", question)))
+            except pylibbpf.Error as error:
+                said = ("done", error)
+            data = pickle.dumps(said)
+        except BaseException:
+            data = pickle.dumps(("failed" if ready else "lost", traceback.format_exc()))
+        parent.sendall(struct.pack("=Q", len(data)) + data)
         if not ready:
-            os.kill(pid, signal.SIGKILL)
-            raise AssertionError(f"the child hung for {_TIMEOUT} seconds, and was killed")
-        piece = os.read(fd, 1 << 16)
+            return  # half of what it was to become: the next one is asked of another child
+
+
+def _receive(one: socket.socket, size: int) -> bytes:
+    """So many bytes; none where the other end is closed."""
+    data = b""
+    while len(data) < size:
+        try:
+            piece = one.recv(size - len(data))
+        except ConnectionError:  # it ended before it had read what was sent
+            return b""
         if not piece:
-            return data
+            return b""
         data += piece
+    return data
 
 
 # ---- what a child becomes

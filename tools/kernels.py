@@ -34,9 +34,13 @@ YES = "yes"
 SITUATIONS = {
     "root": "As root",
     "service": "As a service with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN only",
+    "service, opened": "As that service, tracefs open to its group, kernel.perf_event_paranoid=2",
+    "lockdown, integrity": "As root, the kernel locked down (integrity)",
     "lockdown": "As root, the kernel locked down (confidentiality)",
-    "unprivileged": "Without any capability",
+    "unprivileged": "Without any capability, kernel.unprivileged_bpf_disabled=2",
+    "unprivileged, 0": "Without any capability, kernel.unprivileged_bpf_disabled=0",
     "seccomp": "As root, with a seccomp filter that refuses bpf(2)",
+    "seccomp, perf_event_open": "As root, with a seccomp filter that refuses perf_event_open(2)",
 }
 # What errors name as missing, from the first to the last that a table's cell should show.
 MISSING = (
@@ -46,6 +50,8 @@ MISSING = (
     re.compile(r"\bCAP_\w+"),
     re.compile(r"\block(?:ed )?down\b"),
     re.compile(r"\bunprivileged_bpf_disabled\b"),
+    re.compile(r"\bperf_event_paranoid\b"),
+    re.compile(r"\btracefs\b"),
     re.compile(r"\bseccomp\b"),
 )
 

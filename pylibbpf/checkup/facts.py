@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 
@@ -19,6 +20,7 @@ from pylibbpf.checkup.report import (
 from pylibbpf.engine.kernel.config import read_config
 from pylibbpf.engine.kernel.host import Host
 from pylibbpf.engine.kernel.privileges import (
+    OPEN_TRACEFS,
     filtered_calls,
     in_initial_user_namespace,
     lockdown_mode,
@@ -163,11 +165,13 @@ def _mount(host: Host, kind: str, belongs: str, used_for: str) -> Mount:
     known = found is not None or host.read("proc/self/mounts") is not None
     place = found or belongs
     mode = host.mode(place.lstrip("/")) if found else None
-    readable = bool(found) and host.why_unreadable(place.lstrip("/")) is None
+    why = host.why_no_tracefs if kind == "tracefs" else host.why_unreadable
+    # A kernel that was booted with lockdown has a tracefs without events: that is not its mode.
+    readable = bool(found) and why(place.lstrip("/")) in (None, errno.ENOENT)
     mend = ""
     if found is None and known:
         name = "bpffs" if kind == "bpf" else kind
         mend = f"sudo mount -t {kind} {name} {belongs}"
     elif found and not readable and kind == "tracefs":
-        mend = f"sudo mount -o remount,mode=755 {place}"
+        mend = OPEN_TRACEFS.format(place=place)
     return Mount(kind, place, bool(found) if known else None, mode, readable, used_for, mend)

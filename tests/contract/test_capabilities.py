@@ -12,6 +12,7 @@ import pytest
 from situations import PLACES, SERVICE, attempt, reachable, user
 
 import pylibbpf
+from pylibbpf.engine.kernel.host import Host
 
 Try = Callable[..., Any]
 
@@ -131,6 +132,24 @@ def test_a_helper_that_needs_cap_perfmon(objects: Path, as_user: Try, loading: T
     assert "cause: the helper bpf_trace_printk is given to programs with CAP_PERFMON alone" in text
     assert "which the process lacks" in text
     assert "PERFMON" in text.partition("To mend it: ")[2]
+
+
+def test_a_tracefs_that_may_be_listed_and_not_read(tmp_path: Path, as_user: Try) -> None:
+    """Since Linux 5.15 that is what mode=755 makes of it."""
+    event = tmp_path / "sys/kernel/tracing/events/sched/sched_switch"
+    event.mkdir(parents=True)
+    tmp_path.chmod(0o755)
+    (event / "id").write_text("1")
+    host = Host(str(tmp_path))
+    steps = reachable(tmp_path, *PLACES), user(*SERVICE)
+    assert attempt(host.why_no_tracefs, *steps) is None
+    (event / "id").chmod(0o440)
+    assert attempt(host.why_no_tracefs, *steps) == errno.EACCES
+    (event / "id").unlink()
+    assert attempt(host.why_no_tracefs, *steps) is None
+    (tmp_path / "sys/kernel/tracing").chmod(0o700)
+    assert attempt(host.why_no_tracefs, *steps) == errno.EACCES
+    assert host.why_no_tracefs("sys/kernel/debug/tracing") == errno.ENOENT
 
 
 def test_a_pin_in_a_folder_of_another_user(objects: Path, as_user: Try, pins: str) -> None:

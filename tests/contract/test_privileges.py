@@ -175,12 +175,12 @@ def test_another_network_namespace_needs_cap_sys_admin(service: Outcomes) -> Non
 
 
 def test_a_service_may_not_read_tracefs(service: Outcomes) -> None:
-    if Path("/sys/kernel/tracing").stat().st_mode & 0o005:
+    if Path("/sys/kernel/tracing/events/sched/sched_switch/id").stat().st_mode & 0o004:
         assert service["tracepoint"] == ("ok", True)
         return
     text = refusal(service, "tracepoint")
     assert "tracefs (/sys/kernel/tracing) may not be read by this user" in text
-    assert "sudo mount -o remount,mode=755 /sys/kernel/tracing" in text
+    assert "sudo mount -o remount,mode=750,gid=$(id -g) /sys/kernel/tracing" in text
     assert "Instead: raw_tp and tp_btf programs attach to the same tracepoints" in text
 
 

@@ -95,7 +95,7 @@ def test_mounts(look, tmp_path: Path) -> None:
 def test_a_tracefs_that_others_may_not_read(look, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Host, "why_unreadable", lambda self, path: 13)
     found = look({"proc/self/mounts": "tracefs /sys/kernel/tracing tracefs rw 0 0\n"})
-    assert found.mounts[0].mend == "sudo mount -o remount,mode=755 /sys/kernel/tracing"
+    assert found.mounts[0].mend == "sudo mount -o remount,mode=750,gid=$(id -g) /sys/kernel/tracing"
     assert found.mounts[0].readable is False
 
 

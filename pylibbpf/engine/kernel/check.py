@@ -64,17 +64,18 @@ def failure(
     if _for_want_of_modules(number, log):
         unseen = _why_modules(why(errnos.ESRCH) if why is not None else None)
         return BpfPermissionError(errnos.EPERM, operation, object, unseen, log=log)
-    if number in _REFUSALS:
+    if number in _REFUSALS or _disguised(number, operation, facts):
         from pylibbpf.engine.kernel.privileges import explain_eperm
 
         diagnosis = explain_eperm(operation, errno=number, **facts)
         text = diagnosis.text()
-        if diagnosis.cause is None and number != errnos.ENOSYS:
+        plain = number in (errnos.EPERM, errnos.EACCES)
+        if diagnosis.cause is None and plain:
             from pylibbpf.engine.kernel.probe import alternatives
 
             other = alternatives(facts.get("section"))
             text += f". Instead, works here: {other}" if other else ""
-        if diagnosis.cause is not None or number != errnos.ENOSYS:
+        if diagnosis.cause is not None or plain:
             return BpfPermissionError(number, operation, object, text, log=log)
     known = why(number) if why is not None else None
     if known is not None:
@@ -86,6 +87,24 @@ def failure(
     if warning:
         cause = f"{cause} (libbpf: {warning})" if cause else warning
     return BpfError(number, operation, object, cause, log=log)
+
+
+def _disguised(number: int, operation: str, facts: dict[str, Any]) -> bool:
+    """Whether a want of privilege may have been told as another errno."""
+    if number == errnos.EINVAL and operation == "create map":
+        # The kernel looks for types first, which libbpf left out where it may not load them
+        # (bpf_local_storage_map_alloc_check() in kernel/bpf/bpf_local_storage.c).
+        from pylibbpf.engine.kernel.hints.maps import STORAGE_OF
+        from pylibbpf.engine.kernel.needs import type_name
+        from pylibbpf.uapi.enums import MapType
+
+        return type_name(facts.get("map_type"), MapType) in STORAGE_OF
+    if number == errnos.ENOENT and operation == "attach":
+        # libbpf tries a kprobe to learn how the functions of system calls are named, and takes a
+        # refusal for an answer (probe_kern_syscall_wrapper() in libbpf.c).
+        section = str(facts.get("section", "")).removeprefix("?")
+        return section.startswith(("ksyscall", "kretsyscall"))
+    return False
 
 
 def open_failure(number: int, name: str, capture: Capture, *, has_btf: bool) -> Error:
@@ -140,8 +159,21 @@ def load_failure(
                 return BpfError(number, "load", program, lacking, log=log)
         return VerifierError(number, "load", program, _locked(log), log=log)
     if program is None and _for_want_of_modules(number, capture.text):
+        from pylibbpf.engine.kernel.lacking import why_no_map
+
+        # What is not in the kernel's BTF came with the map's type.
+        old = why_no_map(facts(None)["map_types"])
+        if old is not None:
+            return BpfError(number, "load", name, old, log=capture.text)
         return failure(number, "load", name, capture)
     subject = program or _failed_map(capture)
+    if subject is None and _NO_TYPES in capture.text:
+        from pylibbpf.engine.kernel.privileges import explain_eperm
+
+        # libbpf found no support for types, for it may not load any: EPERM has become EOPNOTSUPP.
+        diagnosis = explain_eperm("load btf")
+        if diagnosis.cause is not None:
+            return BpfPermissionError(number, "load", name, diagnosis.text(), log=capture.text)
     if subject is None and number not in _REFUSALS:
         # Nothing is known of what failed but what libbpf said, and what would have failed next:
         # arenas come with functions of the kernel's, of which libbpf misses one before it makes
@@ -166,6 +198,8 @@ def load_failure(
         return BpfError(number, "pin map", subject, said, log=capture.text)
     # Without a subject libbpf gave up before both, when not even a trivial program would load.
     operation = "create map" if subject and not program else "load"
+    if operation == "create map" and _NOT_FROZEN in capture.text:
+        operation = "map freeze"
     known = facts(subject)
     if program is not None:
         # libbpf asks again for a log: without one, the verifier never saw the program.
@@ -180,6 +214,9 @@ def load_failure(
     )
 
 
+# libbpf.c: bpf_object__sanitize_and_load_btf(), bpf_object__populate_internal_map()
+_NO_TYPES = "Error loading .BTF into kernel"
+_NOT_FROZEN = "Error freezing map("
 # libbpf.c, load_module_btfs(): what is not in the kernel's BTF is looked for in that of modules.
 _MODULES_UNSEEN = "failed to iterate BTF objects"
 

@@ -75,6 +75,20 @@ class Host:
             return error.errno or errno.EIO
         return None
 
+    def why_no_tracefs(self, place: str = "sys/kernel/tracing") -> int | None:
+        """None where events can be looked up below a tracefs, else the errno.
+
+        Since Linux 5.15 its files are root's and their group's alone, whatever its folder's mode.
+        """
+        number = self.why_unreadable(f"{place}/events")
+        if number is not None:
+            return number
+        try:
+            with open(self._path(f"{place}/events/sched/sched_switch/id"), "rb"):
+                return None
+        except OSError as error:
+            return error.errno if error.errno in (errno.EACCES, errno.EPERM) else None
+
     def listing(self, path: str) -> list[str]:
         """The names in a folder; none where it cannot be listed."""
         try:

@@ -156,6 +156,8 @@ def needs(case: Case) -> tuple[str, ...]:
         found.append("SYS_ADMIN")  # setns(2)
     elif "id" in case.words or case.words & {"list", "enumerate", "stats"}:
         found.append("SYS_ADMIN")
+    elif {"map", "freeze"} <= case.words:
+        found.append("BPF")  # map_freeze() of older kernels, whatever the sysctl says
     elif {"btf", "load"} <= case.words:
         found.append("BPF")  # btf_load() in kernel/bpf/syscall.c, whatever the sysctl says
     return tuple(dict.fromkeys(found))

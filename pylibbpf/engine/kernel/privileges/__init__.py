@@ -16,6 +16,7 @@ from pylibbpf.engine.kernel.host import Host
 from pylibbpf.engine.kernel.needs import Case, program_of, type_name
 from pylibbpf.engine.kernel.privileges import places, policy, rights
 from pylibbpf.engine.kernel.privileges.finding import Diagnosis, Finding, Verdict
+from pylibbpf.engine.kernel.privileges.places import OPEN_TRACEFS
 from pylibbpf.engine.kernel.privileges.policy import (
     NO_KERNEL_MEMORY,
     READ_BY_TYPE,
@@ -29,6 +30,7 @@ from pylibbpf.uapi.enums import MapType, ProgType
 
 __all__ = [
     "NO_KERNEL_MEMORY",
+    "OPEN_TRACEFS",
     "READ_BY_TYPE",
     "UNLOCK",
     "Diagnosis",
@@ -42,6 +44,9 @@ __all__ = [
     "lockdown_mode",
     "locked_helper",
 ]
+
+
+_REFUSED = (_errno.EPERM, _errno.EACCES)
 
 
 def explain_eperm(
@@ -62,13 +67,13 @@ def explain_eperm(
     by_tracefs: bool = False,
     **_facts: object,
 ) -> Diagnosis:
-    """Find out why an operation was refused with EPERM, EACCES or ENOSYS. Never raises.
+    """Find out why an operation was refused, by EPERM or EACCES or in disguise. Never raises.
 
     ``operation`` is the word of the error ("load", "map create", "attach"); the program's type
     or its SEC() name (for a whole object the types of all its programs), or the map's type, tell
     which capabilities it needs; a map's descriptor shows whether the map is frozen or read-only;
     a cgroup's descriptor, with attach type and flags, which program is in the way there.
-    ENOSYS has a cause only where a filter gives it.
+    ENOSYS has a cause only where a filter gives it, other numbers where a right is missing.
     ``before_verifier``: a load that was refused before the verifier looked at the program.
     Other facts, which :func:`.hints.errno_hint` takes, do no harm here.
     """
@@ -92,7 +97,7 @@ def explain_eperm(
         by_tracefs=by_tracefs,
     )
     findings: list[Finding] = []
-    for probe in _PROBES:
+    for probe in _PROBES if errno in _REFUSED else _DISGUISED:
         try:
             found = probe(case)
         except Exception as error:  # the refusal is to be told, whatever a probe stumbles over
@@ -128,3 +133,5 @@ _PROBES: tuple[Callable[[Case], Finding | None], ...] = (
     policy.lockdown,
     policy.security_modules,
 )
+# What a refusal that came as another errno may be for.
+_DISGUISED = (policy.system_calls, rights.user_namespace, rights.capabilities, policy.lockdown)

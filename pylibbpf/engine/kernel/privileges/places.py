@@ -8,8 +8,11 @@ import os
 from pylibbpf.engine.kernel.needs import Case
 from pylibbpf.engine.kernel.privileges.finding import Finding, Verdict
 
-__all__ = ["bpffs", "cgroup_policy", "locked_filter", "map_permission", "tracefs"]
+__all__ = ["OPEN_TRACEFS", "bpffs", "cgroup_policy", "locked_filter", "map_permission", "tracefs"]
 
+# The group alone may be given: fs/tracefs/inode.c, and event_inode.c since Linux 6.6. Tried on 6.1,
+# 6.12 and 7.2: mode=755 opens the folder and none of its files.
+OPEN_TRACEFS = "sudo mount -o remount,mode=750,gid=$(id -g) {place}"
 _NO_TRACEFS = "raw_tp and tp_btf programs attach to the same tracepoints, without tracefs"
 _SO_LOCK_FILTER = 44  # include/uapi/asm-generic/socket.h
 
@@ -20,7 +23,7 @@ def tracefs(case: Case) -> Finding | None:
     legacy = case.by_tracefs and case.program == "kprobe"
     if not case.attaches or not (case.program == "tracepoint" or legacy):
         return None
-    why = case.host.why_unreadable("sys/kernel/tracing/events")
+    why = case.host.why_no_tracefs()
     if why is None:
         return Finding(Verdict.CLEARED, "tracefs (readable)")
     if why == errno.EACCES or why == errno.EPERM:
@@ -29,11 +32,11 @@ def tracefs(case: Case) -> Finding | None:
             "tracefs (/sys/kernel/tracing) may not be read by this user",
             "grant CAP_DAC_OVERRIDE (libbpf writes probes there)"
             if legacy
-            else "sudo mount -o remount,mode=755 /sys/kernel/tracing (libbpf looks up tracepoints"
+            else f"{OPEN_TRACEFS.format(place='/sys/kernel/tracing')} (libbpf looks up tracepoints"
             " there), or grant CAP_DAC_READ_SEARCH",
             'mode="perf" needs no tracefs' if legacy else _NO_TRACEFS,
         )
-    if case.host.why_unreadable("sys/kernel/debug/tracing/events") is None:
+    if case.host.why_no_tracefs("sys/kernel/debug/tracing") is None:
         return Finding(Verdict.CLEARED, "tracefs (readable below debugfs)")
     return Finding(
         Verdict.POSSIBLE,

@@ -141,8 +141,8 @@ def need_active_lsm(asker: Asker, about: Ability) -> Ability | None:
 
 def need_tracefs(asker: Asker, about: Ability) -> Ability | None:
     """Where libbpf looks up a tracepoint's number."""
-    number = asker.host.why_unreadable("sys/kernel/tracing/events")
-    if number is not None and asker.host.why_unreadable("sys/kernel/debug/tracing/events") is None:
+    number = asker.host.why_no_tracefs()
+    if number is not None and asker.host.why_no_tracefs("sys/kernel/debug/tracing") is None:
         number = None
     if number is None:
         return None
@@ -160,7 +160,8 @@ def need_tracefs(asker: Asker, about: Ability) -> Ability | None:
             reason="tracefs is not mounted at /sys/kernel/tracing",
             mend="sudo mount -t tracefs tracefs /sys/kernel/tracing",
         )
-    return asker.no(about, probe, "attach", program_type=ProgType.TRACEPOINT)
+    # The program is not loaded before this: that would need CAP_BPF, too.
+    return asker.no(about, probe, "attach", program_type=ProgType.TRACEPOINT, capabilities=("BPF",))
 
 
 def need_tc(asker: Asker, about: Ability) -> Ability | None:
