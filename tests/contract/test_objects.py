@@ -205,7 +205,8 @@ def test_rejected_program(open_test_object):
     assert str(error).startswith("R0 invalid mem access 'map_value_or_null'")
     assert error.object == "null_value"
     assert "may be NULL" in str(error)
-    assert "rejected.bpf.c" in str(error)
+    # Linux 6.9 began to write file and line into its log.
+    assert ("rejected.bpf.c" in str(error)) == ("@ rejected.bpf.c:" in error.log)
     assert "processed" in error.log
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is pylibbpf.VerifierError
