@@ -14,6 +14,8 @@ LIBBPF ?=
 # For `make test-long`: how many random cases, and from which seed.
 N ?=
 SEED ?=
+# For `make bench`: only this one.
+ONLY ?=
 # More arguments for pytest, or for the benchmarks.
 ARGS ?=
 
@@ -37,7 +39,7 @@ help:
 	@echo 'make objects      compile the BPF programs of examples and tests'
 	@echo '                  (CLANG=command OUT=folder: with another compiler, elsewhere)'
 	@echo 'make lint         ruff, mypy, import-linter, objects against their sources'
-	@echo 'make bench        the benchmarks, beside C, BCC and PyPI (ARGS="--rounds 5")'
+	@echo 'make bench        the benchmarks, beside C, BCC and PyPI (ONLY=name ARGS="--rounds 5")'
 	@echo 'make wheel-check  build a wheel, and import the extension out of it'
 	@echo 'make clean        remove what setting up and building made'
 	@echo 'PYTHON= names the Python to set up with, VENV= the virtual environment.'
@@ -79,7 +81,7 @@ lint:
 
 bench:
 	@$(BOOTSTRAP)
-	@$(PY) bench $(ARGS)
+	@$(PY) bench $(if $(ONLY),--only '$(ONLY)') $(ARGS)
 
 wheel-check:
 	@$(BOOTSTRAP) --with test --with dev

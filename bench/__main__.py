@@ -1,6 +1,6 @@
 """The benchmarks: this library beside C, BCC and PyPI's pylibbpf, in one run.
 
-    python bench [--rounds N] [--only load|data|memory] [--json FILE]
+    python bench [--rounds N] [--only NAME] [--json FILE]
 
 Each measurement runs in a process of its own, the peers take turns, and medians are printed, with
 the lowest and highest in brackets. Times of ``data`` are CPU time of the measuring thread; load is
@@ -21,12 +21,17 @@ from pathlib import Path
 
 import bring
 import memory
+import vm_boot
 
 HERE = Path(__file__).resolve().parent
 OBJECT = HERE / "peers.bpf.o"
 # What the project set itself as goals: how many times quicker than BCC.
 GOALS = {"load wall": 20.0, "m[k]": 1.3}
 UNITS = {"load wall": "ms", "load CPU": "ms"}
+JOBS = ("load", "data")  # beside the peers
+# What measures and prints by itself, given the rounds; those in LONG only when named.
+OTHERS = {"memory": memory.main, "vm-boot": vm_boot.main}
+LONG = ("vm-boot",)
 
 Peer = Callable[[str], "subprocess.CompletedProcess[str]"]
 
@@ -108,20 +113,21 @@ def show(found: dict[str, dict[str, list[float]]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=7, help="default: %(default)s")
-    parser.add_argument("--only", choices=("load", "data", "memory"))
+    parser.add_argument("--only", choices=(*JOBS, *OTHERS))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures, too")
     args = parser.parse_args()
     # As set-up leaves it: what was edited since would be compiled anew in each process, where
     # PYTHONDONTWRITEBYTECODE is set.
     compileall.compile_dir(HERE.parent / "pylibbpf", quiet=1)
-    jobs = [job for job in ("load", "data") if args.only in (None, job)]
+    jobs = [job for job in JOBS if args.only in (None, job)]
     found = measure(jobs, args.rounds) if jobs else {}
     show(found)
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n")
-    if args.only in (None, "memory"):
-        print()
-        memory.main(args.rounds)
+    for name, main_of in OTHERS.items():
+        if args.only == name or (args.only is None and name not in LONG):
+            print()
+            main_of(args.rounds)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,11 @@ def find() -> str:
     return found
 
 
+def processor(kernel: Kernel, accelerator: str) -> str:
+    """The model that a guest gets."""
+    return "host" if accelerator == KVM else f"{kernel.cpu},{_EMULATED}"
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether to run with KVM, and why not."""
@@ -127,7 +132,7 @@ class Machine:
     def _arguments(self) -> Iterator[str]:
         yield from ("-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35")
         yield from ("-accel", self.accelerator)
-        yield from ("-cpu", "host" if self.accelerator == KVM else f"{self.kernel.cpu},{_EMULATED}")
+        yield from ("-cpu", processor(self.kernel, self.accelerator))
         # One: under TCG, a second one slows a guest down.
         yield from ("-smp", "1", "-m", f"{self.memory}M", "-no-reboot")
         yield from ("-kernel", str(self.kernel.image))
