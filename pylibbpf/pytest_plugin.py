@@ -7,22 +7,32 @@ what a session with marked tests needs is imported then.
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable, Mapping
+    from typing import Any
 
     from pylibbpf.guest.mark import Needs
+    from pylibbpf.guest.testing.fleet import Fleet
+    from pylibbpf.guest.testing.run import Terms
+    from pylibbpf.guest.testing.workers import Server
 
 MARK = "bpf_guest"
 DEFAULT = "6.12"  # pylibbpf.guest.kernels.DEFAULT, which is not imported for this
 MODES = ("auto", "require", "off")
+TIMEOUT = 300.0
 
 # By which each marked test is made once for each kernel.
 _FIXTURE = "_bpf_kernel"
+
 _needs: pytest.StashKey[Needs] = pytest.StashKey()
+_kernel: pytest.StashKey[str] = pytest.StashKey()  # of a test that pytest cannot parametrize
+_start: pytest.StashKey[dict[str, Any]] = pytest.StashKey()  # of orders.Start
+_server: pytest.StashKey[Server] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,21 +46,46 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--bpf-guests",
         choices=MODES,
-        default="auto",
         help="auto: skip them where this host cannot boot guests; require: then fail; "
         "off: skip them (default: auto)",
     )
     parser.addini(
         "bpf_kernels", "kernels to run tests marked bpf_guest on", type="args", default=[]
     )
+    parser.addini(
+        "bpf_guest_timeout",
+        f"seconds that a test may take in a guest (default: {TIMEOUT:g})",
+        default=str(TIMEOUT),
+    )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Keep how pytest was started, before conftest files change anything."""
+    _keep_start(early_config)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         f'{MARK}(kernel=">=6.6", features=["kprobe_multi"]): run the test in a throwaway VM '
         "(pylibbpf), on each kernel of --bpf-kernels that has what it needs",
     )
+    if _start not in config.stash:
+        _keep_start(config)  # where a conftest file has loaded this plugin
+
+
+def _keep_start(config: pytest.Config) -> None:
+    config.stash[_start] = {
+        "args": tuple(str(each) for each in config.invocation_params.args),
+        "folder": str(config.invocation_params.dir),
+        "path": tuple(sys.path),
+        "environment": dict(os.environ),
+    }
+
+
+# --- what is asked for ---
 
 
 def kernels(config: pytest.Config) -> list[str]:
@@ -65,6 +100,34 @@ def kernels(config: pytest.Config) -> list[str]:
     if given is not None and not found:
         raise pytest.UsageError("--bpf-kernels names no kernel: give names such as 6.1,6.12,7.2")
     return found or [DEFAULT]
+
+
+def mode(config: pytest.Config) -> str:
+    """``auto``, ``require`` or ``off``."""
+    given: str | None = config.getoption("--bpf-guests")
+    return given or "auto"
+
+
+def timeout(config: pytest.Config) -> float:
+    """Seconds for one test."""
+    text: str = config.getini("bpf_guest_timeout")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e9:
+        raise pytest.UsageError(f"bpf_guest_timeout is {text!r}: give seconds, more than 0")
+    return seconds
+
+
+def _boots(config: pytest.Config) -> bool:
+    """Whether this session runs marked tests in guests, or asks another process to."""
+    options = config.option
+    only_shown = options.collectonly or options.setupplan
+    return not (only_shown or os.environ.get("PYLIBBPF_GUEST") or mode(config) == "off")
+
+
+# --- collection ---
 
 
 @pytest.fixture(name=_FIXTURE)
@@ -84,18 +147,68 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize(_FIXTURE, names, ids=ids, indirect=True, scope="session")
 
 
-@pytest.hookimpl(trylast=True)  # of those that were selected
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(tryfirst=True, wrapper=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, object, object]:
+    # Before others select by names and ids, each test must have its own.
+    if any(item.get_closest_marker(MARK) is not None for item in items):
+        items[:] = [each for item in items for each in _for_each_kernel(item)]
+    result = yield
+    # Of those that are left.
     marked = [item for item in items if item.get_closest_marker(MARK) is not None]
     if marked:
-        _check(marked)
+        _check(config, marked)
+        if _boots(config):
+            _hand_over(config, items, marked)
+    return result
 
 
-def _check(marked: list[pytest.Item]) -> None:
-    """Read the marks.
+def _for_each_kernel(item: pytest.Item) -> list[pytest.Item]:
+    """The tests for a marked one that pytest could not parametrize: methods of unittest."""
+    if item.get_closest_marker(MARK) is None or _kernel_of(item) is not None:
+        return [item]
+    if not (isinstance(item, pytest.Function) and hasattr(item.cls, "assertEqual")):
+        return [item]
+    made: list[pytest.Item] = []
+    for number, name in enumerate(kernels(item.config)):
+        one = item
+        if number:
+            one = type(item).from_parent(item.parent, name=item.name, callobj=item.obj)
+        if not _suffix(one, os.path.basename(name)):
+            return [item]
+        one.stash[_kernel] = name
+        made.append(one)
+    return made
+
+
+def _suffix(item: pytest.Item, kernel: str) -> bool:
+    """Let the id of a method of unittest end with its kernel, if this pytest lets us.
+
+    Its name must stay: unittest finds the method by it. The id is pytest's own attribute (a str up
+    to pytest 9.1, then a NodeId), as pytest-xdist changes it, too.
+    """
+    wanted = f"{item.nodeid}[{kernel}]"
+    if hasattr(item, "_nodeid"):
+        item._nodeid = wanted
+    elif hasattr(item, "_id") and hasattr(item._id, "parse"):
+        item._id = item._id.parse(wanted)
+    return item.nodeid == wanted
+
+
+def _kernel_of(item: pytest.Item) -> str | None:
+    callspec = getattr(item, "callspec", None)
+    if callspec is not None and _FIXTURE in callspec.params:
+        name: str = callspec.params[_FIXTURE]
+        return name
+    return item.stash.get(_kernel, None)
+
+
+def _check(config: pytest.Config, marked: list[pytest.Item]) -> None:
+    """Read the marks, and what belongs to them.
 
     Raises:
-        pytest.UsageError: one has other arguments than it may have.
+        pytest.UsageError: they, or the options, ask for what cannot be.
     """
     from pylibbpf.guest.mark import MarkError, needs
 
@@ -105,24 +218,197 @@ def _check(marked: list[pytest.Item]) -> None:
         assert mark is not None
         try:
             item.stash[_needs] = needs(mark.args, mark.kwargs)
+            _check_features(item.stash[_needs])
         except MarkError as error:
             wrong.append(f"{item.nodeid}: {MARK} {error}")
+        if _kernel_of(item) is None:
+            wrong.append(
+                f"{item.nodeid}: {MARK} must stand on a test function, a class or a module "
+                "(pytestmark); set later, or on a set of parameters, it cannot make a test for "
+                "each kernel"
+            )
     if wrong:
         raise pytest.UsageError(*wrong)
 
 
+def _check_features(needed: Needs) -> None:
+    if not needed.features:
+        return
+    from pylibbpf.checkup.features import feature
+    from pylibbpf.guest.mark import MarkError
+
+    for name in needed.features:
+        try:
+            feature(name)
+        except KeyError as error:
+            raise MarkError(f"features={list(needed.features)!r}: {error.args[0]}") from None
+
+
+def _check_kernels(config: pytest.Config) -> None:
+    from pathlib import Path
+
+    from pylibbpf.guest import kernels as known
+    from pylibbpf.guest.outcome import GuestError
+
+    table = known.table()
+    for name in kernels(config):
+        if name in table:
+            continue
+        if "/" not in name and not os.path.exists(name):
+            raise pytest.UsageError(
+                f"there is no kernel {name!r}: give names of {', '.join(table)}, or paths "
+                "(--bpf-kernels, ini bpf_kernels)"
+            )
+        try:
+            known.at(Path(name))
+        except GuestError as error:
+            raise pytest.UsageError(f"--bpf-kernels: {error}") from None
+
+
+def _hand_over(config: pytest.Config, items: list[pytest.Item], marked: list[pytest.Item]) -> None:
+    """Have marked tests run in guests, those of each kernel together, after all others."""
+    from pylibbpf.guest.testing.fleet import Owner
+    from pylibbpf.guest.testing.host import Place, Taker, place_key
+    from pylibbpf.guest.testing.orders import Test, file_of
+    from pylibbpf.guest.testing.workers import INPUT, Remote
+
+    if config.option.usepdb or config.option.trace:
+        option = "--pdb" if config.option.usepdb else "--trace"
+        raise pytest.UsageError(
+            f"{option} cannot reach a test in a guest, and {marked[0].nodeid} runs in one: "
+            f'leave them out (-m "not {MARK}"), or debug in a guest yourself: '
+            f"pylibbpf vm shell --kernel {_kernel_of(marked[0])}, and pytest {option} there"
+        )
+    _check_kernels(config)
+    order = {name: number for number, name in enumerate(kernels(config))}
+    for item in marked:
+        name = _kernel_of(item)
+        assert name is not None
+        found = Test(_plain_id(item), file_of(item.path), item.stash[_needs], item.nodeid)
+        item.stash[place_key] = Place(name, found)
+    items.sort(
+        key=lambda item: order[item.stash[place_key].kernel] if place_key in item.stash else -1
+    )
+    workerinput = getattr(config, "workerinput", None)
+    if workerinput is None:
+        fleet = _fleet(config, keep=False)
+        config.pluginmanager.register(Owner(fleet, mode(config)), "pylibbpf guests")
+        config.pluginmanager.register(Taker(fleet), "pylibbpf guest tests")
+    else:
+        address = workerinput.get(INPUT)
+        config.pluginmanager.register(Taker(Remote(address)), "pylibbpf guest tests")
+
+
+def _plain_id(item: pytest.Item) -> str:
+    """The id without the group that pytest-xdist adds to it (--dist loadgroup)."""
+    if getattr(item.config.option, "loadgroup", False) and "@" in item.nodeid:
+        return item.nodeid.rpartition("@")[0]
+    return item.nodeid
+
+
+def _fleet(config: pytest.Config, *, keep: bool) -> Fleet:
+    from pylibbpf.guest.testing.fleet import Fleet
+
+    seconds = timeout(config)
+
+    def terms() -> Terms:
+        from pylibbpf.guest.testing.orders import Start
+        from pylibbpf.guest.testing.run import Terms
+
+        start = Start(**config.stash[_start], no_coverage=hasattr(config.option, "no_cov"))
+        return Terms(
+            start=start, require=mode(config) == "require", timeout=seconds, refusal=refusal
+        )
+
+    return Fleet(terms, keep=keep)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """pytest-xdist's controller starts a worker: tell it where to ask for guests."""
+    from pylibbpf.guest.testing.fleet import Owner
+    from pylibbpf.guest.testing.workers import INPUT, Server
+
+    config: pytest.Config = node.config  # type: ignore[attr-defined]  # xdist's WorkerController
+    if not _boots(config):
+        return
+    if _server not in config.stash:
+        fleet = _fleet(config, keep=True)
+        config.stash[_server] = Server(fleet, config)
+        config.add_cleanup(config.stash[_server].close)
+        config.pluginmanager.register(Owner(fleet, mode(config)), "pylibbpf guests")
+    node.workerinput[INPUT] = config.stash[_server].address  # type: ignore[attr-defined]
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    if config.getoption("--bpf-kernels") is None and config.getoption("--bpf-guests") is None:
+        return None
+    return f"bpf guests: {', '.join(kernels(config))} ({mode(config)})"
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str | None:
+    if config.get_verbosity() < 0 or pytest_report_header(config):
+        return None  # nobody wants it, or it has been said
+    if not any(_kernel_of(item) is not None for item in items):
+        return None
+    return f"bpf guests: {', '.join(kernels(config))} ({mode(config)})"
+
+
+# --- tests that run here: in a guest, or not at all ---
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker(MARK) is None:
+    if item.get_closest_marker(MARK) is None or item.config.option.setupplan:
         return
-    here = os.environ.get("PYLIBBPF_GUEST")
-    if not here:
-        name = kernels(item.config)[0]
-        pytest.skip(
-            "this version boots no guests from pytest yet: run pytest in one, "
-            f"pylibbpf vm run --kernel {name} -- python -m pytest ..."
-        )
+    if not os.environ.get("PYLIBBPF_GUEST"):
+        pytest.skip("tests in guests are switched off (--bpf-guests=off)")
     needed = item.stash.get(_needs, None)
-    refusal = needed.refusal(os.uname().release) if needed is not None else None
-    if refusal is not None:
-        pytest.skip(refusal)
+    if needed is not None:
+        _have(needed)
+
+
+def _have(needed: Needs) -> None:
+    """Skip a test for what the kernel that runs cannot have; fail it for what it should have."""
+    reason = needed.refusal(os.uname().release)
+    if reason is not None:
+        pytest.skip(reason)
+    if not needed.features:
+        return
+    from pylibbpf.checkup.features import feature
+    from pylibbpf.engine.kernel.config import read_config
+    from pylibbpf.engine.kernel.host import Host
+
+    config = read_config(Host())
+    reason = _lacks(needed, os.uname().release, config.options if config.source else None)
+    if reason is not None:
+        pytest.skip(reason)
+    for name in needed.features:
+        found = feature(name).ability()
+        if found.works is False:
+            pytest.fail(
+                f"Linux {os.uname().release} should have {name}, and has not: {found.reason}",
+                pytrace=False,
+            )
+
+
+def refusal(needed: Needs, release: str, config: str | None) -> str | None:
+    """Why a test cannot run on a kernel of this release, built with this configuration."""
+    from pylibbpf.engine.kernel.config import parse
+
+    return needed.refusal(release) or (
+        _lacks(needed, release, parse(config) if config is not None else None)
+        if needed.features
+        else None
+    )
+
+
+def _lacks(needed: Needs, release: str, options: Mapping[str, str] | None) -> str | None:
+    from pylibbpf.checkup.features import feature
+    from pylibbpf.guest.mark import version_of
+
+    for name in needed.features:
+        reason = feature(name).why_not(version_of(release), options)
+        if reason is not None:
+            return f"{reason}; this kernel is {release}"
+    return None

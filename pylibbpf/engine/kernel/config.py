@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pylibbpf.engine.kernel.host import Host
 
-__all__ = ["Config", "read_config"]
+__all__ = ["Config", "parse", "read_config"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,11 @@ def read_config(host: Host) -> Config:
                 data = gzip.decompress(data)
             except (OSError, EOFError, zlib.error):
                 continue
-        return Config(f"/{place}", _parse(data.decode(errors="replace")))
+        return Config(f"/{place}", parse(data.decode(errors="replace")))
     return Config(None)
 
 
-def _parse(text: str) -> dict[str, str]:
+def parse(text: str) -> dict[str, str]:
     found = {}
     for line in text.splitlines():
         name, equals, value = line.partition("=")
