@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import select
+import signal
 import struct
+import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +31,7 @@ PIN = Pin(
 
 # apt-get, apt-cache and dpkg at once. The folder "suite" holds NAME=VERSION for what there is.
 TOOL = f"""#!{sys.executable}
-import hashlib, os, sys
+import hashlib, os, sys, time
 from pathlib import Path
 suite = Path(os.environ["SUITE"])
 tool, words = Path(sys.argv[0]).name, sys.argv[1:]
@@ -42,6 +47,9 @@ elif "update" in words:
     if "offline" in os.environ:
         sys.exit("E: Failed to fetch")
 elif "download" in words:
+    if "SLOW" in os.environ:
+        Path(os.environ["SLOW"], str(os.getpid())).touch()
+        time.sleep(float(os.environ.get("SECONDS_OF_IT", "600")))
     name, version = words[-1].split("=")
     data = (suite / f"{{name}}={{version}}").read_bytes()
     Path(f"{{name}}_{{version}}_amd64.deb").write_bytes(data[: int(os.environ.get("CUT", "100"))])
@@ -154,6 +162,64 @@ def test_what_a_killed_fetch_left_is_removed_by_the_next(folder, suite):
     (folder / ".part-dead" / "unpacked").mkdir(parents=True)
     kernels.fetch(PIN, folder, print)
     assert left(folder) == ["kernels"]
+
+
+FETCH = """
+import sys
+from pathlib import Path
+from pylibbpf.guest import debian, kernels
+folder = Path(sys.argv[1])
+debian.KEYRING = Path(sys.argv[2])
+pin = kernels._read(folder.parent / "pins.toml")["6.1"]
+print(kernels.fetch(pin, folder, lambda text: print(text, file=sys.stderr)).release)
+"""
+
+
+@pytest.fixture
+def fetching(folder: Path, suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which each download leaves the number of its process."""
+    (tmp_path / "pins.toml").write_text(PIN.toml())
+    (tmp_path / "downloads").mkdir()
+    monkeypatch.setenv("SLOW", str(tmp_path / "downloads"))
+    return tmp_path / "downloads"
+
+
+def fetch(folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", FETCH, str(folder), str(folder.parent / "key")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_two_processes_that_fetch_at_once(folder, fetching, monkeypatch):
+    monkeypatch.setenv("SECONDS_OF_IT", "0.5")
+    said = ""
+    with fetch(folder) as one, fetch(folder) as other:
+        for process in (one, other):
+            out, error = process.communicate(timeout=60)
+            assert (process.returncode, out) == (0, "6.1.9-1-amd64\n"), error
+            said += error
+    assert said.count("fetching Linux 6.1") == 1
+    assert len(list(fetching.iterdir())) == 1
+    assert left(folder) == ["kernels"]
+
+
+def test_ctrl_c_in_the_middle_of_a_fetch(folder, fetching):
+    with fetch(folder) as process:
+        deadline = time.monotonic() + 60
+        while not list(fetching.iterdir()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        (number,) = (int(path.name) for path in fetching.iterdir())
+        download = os.pidfd_open(number)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in error
+    assert select.select([download], [], [], 60)[0], "apt-get is still there"
+    os.close(download)
+    assert left(folder) == []
 
 
 def test_no_network(folder, suite, monkeypatch):

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import os
+import resource
 import shutil
 import struct
 import subprocess
@@ -126,3 +127,14 @@ def test_of_what_is_kept_the_newest_stay(tmp_path):
     assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"", b"3", b"4", b"5", b"6"}
     with pytest.raises(GuestError, match="cannot write"):
         cache.Kept(tmp_path / "none" / "there", "x", "/source", "k").write(b"")
+
+
+def test_no_space_for_what_is_to_be_kept(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(GuestError, match=r"cannot write .*: File too large"):
+            cache.Kept(tmp_path, "x", "/source", "k").write(bytes(1 << 20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
