@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import bring
+import guest_session
 import memory
 import vm_boot
 
@@ -30,8 +31,12 @@ GOALS = {"load wall": 20.0, "m[k]": 1.3}
 UNITS = {"load wall": "ms", "load CPU": "ms"}
 JOBS = ("load", "data")  # beside the peers
 # What measures and prints by itself, given the rounds; those in LONG only when named.
-OTHERS = {"memory": memory.main, "vm-boot": vm_boot.main}
-LONG = ("vm-boot",)
+OTHERS = {
+    "memory": memory.main,
+    "vm-boot": vm_boot.main,
+    "guest-session": guest_session.main,
+}
+LONG = ("vm-boot", "guest-session")
 
 Peer = Callable[[str], "subprocess.CompletedProcess[str]"]
 

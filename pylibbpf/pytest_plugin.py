@@ -6,6 +6,7 @@ what a session with marked tests needs is imported then.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 
@@ -31,6 +32,7 @@ _FIXTURE = "_bpf_kernel"
 
 _needs: pytest.StashKey[Needs] = pytest.StashKey()
 _kernel: pytest.StashKey[str] = pytest.StashKey()  # of a test that pytest cannot parametrize
+_wrong: pytest.StashKey[str] = pytest.StashKey()  # a usage error that is told with the test
 _start: pytest.StashKey[dict[str, Any]] = pytest.StashKey()  # of orders.Start
 _server: pytest.StashKey[Server] = pytest.StashKey()
 
@@ -157,10 +159,17 @@ def pytest_collection_modifyitems(
     result = yield
     # Of those that are left.
     marked = [item for item in items if item.get_closest_marker(MARK) is not None]
-    if marked:
-        _check(config, marked)
-        if _boots(config):
-            _hand_over(config, items, marked)
+    try:
+        if marked:
+            _check(marked)
+            if _boots(config):
+                _hand_over(config, items, marked)
+    except pytest.UsageError as error:
+        if not hasattr(config, "workerinput"):
+            raise
+        # A worker of pytest-xdist that does not get to its tests takes the session with it.
+        for item in marked:
+            item.stash[_wrong] = "\n".join(map(str, error.args))
     return result
 
 
@@ -204,7 +213,7 @@ def _kernel_of(item: pytest.Item) -> str | None:
     return item.stash.get(_kernel, None)
 
 
-def _check(config: pytest.Config, marked: list[pytest.Item]) -> None:
+def _check(marked: list[pytest.Item]) -> None:
     """Read the marks, and what belongs to them.
 
     Raises:
@@ -333,6 +342,8 @@ def pytest_configure_node(node: object) -> None:
     if not _boots(config):
         return
     if _server not in config.stash:
+        if config.getoption("--bpf-kernels") is not None:
+            _check_kernels(config)
         fleet = _fleet(config, keep=True)
         config.stash[_server] = Server(fleet, config)
         config.add_cleanup(config.stash[_server].close)
@@ -361,6 +372,8 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker(MARK) is None or item.config.option.setupplan:
         return
+    if _wrong in item.stash:
+        pytest.fail(item.stash[_wrong], pytrace=False)
     if not os.environ.get("PYLIBBPF_GUEST"):
         pytest.skip("tests in guests are switched off (--bpf-guests=off)")
     needed = item.stash.get(_needs, None)
@@ -376,11 +389,8 @@ def _have(needed: Needs) -> None:
     if not needed.features:
         return
     from pylibbpf.checkup.features import feature
-    from pylibbpf.engine.kernel.config import read_config
-    from pylibbpf.engine.kernel.host import Host
 
-    config = read_config(Host())
-    reason = _lacks(needed, os.uname().release, config.options if config.source else None)
+    reason = _lacks(needed, os.uname().release, _own_options())
     if reason is not None:
         pytest.skip(reason)
     for name in needed.features:
@@ -394,13 +404,26 @@ def _have(needed: Needs) -> None:
 
 def refusal(needed: Needs, release: str, config: str | None) -> str | None:
     """Why a test cannot run on a kernel of this release, built with this configuration."""
+    reason = needed.refusal(release)
+    if reason is not None or not needed.features:
+        return reason
+    return _lacks(needed, release, _options(config) if config is not None else None)
+
+
+@functools.lru_cache(maxsize=8)  # ten thousand lines, for each test that names features
+def _options(config: str) -> Mapping[str, str]:
     from pylibbpf.engine.kernel.config import parse
 
-    return needed.refusal(release) or (
-        _lacks(needed, release, parse(config) if config is not None else None)
-        if needed.features
-        else None
-    )
+    return parse(config)
+
+
+@functools.lru_cache(maxsize=1)
+def _own_options() -> Mapping[str, str] | None:
+    from pylibbpf.engine.kernel.config import read_config
+    from pylibbpf.engine.kernel.host import Host
+
+    config = read_config(Host())
+    return config.options if config.source else None
 
 
 def _lacks(needed: Needs, release: str, options: Mapping[str, str] | None) -> str | None:

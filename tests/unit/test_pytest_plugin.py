@@ -93,3 +93,58 @@ def test_an_empty_list_of_kernels(pytester: pytest.Pytester):
     done = pytester.runpytest_subprocess("--bpf-kernels=,")
     assert done.ret != 0
     assert "names no kernel" in "\n".join(done.outlines + done.errlines)
+
+
+def test_a_session_without_marked_tests_pays_for_nothing(pytester: pytest.Pytester):
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_nothing_is_imported():
+            heavy = ("pylibbpf.guest", "pylibbpf.checkup", "pylibbpf.engine.kernel", "cffi",
+                     "numpy", "pyroute2", "elftools", "tomllib")
+            assert "pylibbpf.pytest_plugin" in sys.modules
+            assert [each for each in heavy if each in sys.modules] == []
+        """
+    )
+    # hypothesis, where it is installed, imports tomllib itself
+    done = pytester.runpytest_subprocess("-p", "no:hypothesispytest", "--bpf-guests=require")
+    done.assert_outcomes(passed=1)
+
+
+def test_a_feature_that_should_be_there_and_is_not_fails_its_test(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PYLIBBPF_GUEST", "6.12")
+    pytester.makeconftest(
+        """
+        from dataclasses import replace
+        from pylibbpf.ability import Ability
+        from pylibbpf.checkup import features
+
+        def have(name, works, reason):
+            ability = Ability("hook", name, works, reason)
+            known = features.features()
+            known[name] = features.Feature(name, "hook", (3, 0), (), lambda asker: ability)
+
+        have("lost", False, "nobody knows why")
+        have("found", True, "")
+        have("unknown", None, "no probe can tell")
+        """
+    )
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.bpf_guest(features=["found", "unknown"])
+        def test_one():
+            pass
+
+        @pytest.mark.bpf_guest(features=["found", "lost"])
+        def test_two():
+            pass
+        """
+    )
+    done = pytester.runpytest_subprocess()
+    done.assert_outcomes(passed=1, errors=1)
+    done.stdout.fnmatch_lines("Linux * should have lost, and has not: nobody knows why")

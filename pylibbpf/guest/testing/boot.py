@@ -15,6 +15,7 @@ from pylibbpf.guest.outcome import BootFailed, Exited, Hung, Outcome, TimedOut
 START = 300.0
 _KEPT = 1 << 16  # characters of what a test wrote: the last
 _SHOWN = 1 << 14
+_CONSOLE = 60  # lines of it
 _STACKS = 200  # lines of the console, where it ends with the stacks of all processes
 
 
@@ -135,7 +136,7 @@ class Boot:
             parts.append(f"--- what came past pytest ---\n{said[-_SHOWN:]}")
         if not isinstance(outcome, Exited):
             stacks = isinstance(outcome, TimedOut | Hung)
-            lines = outcome.last_lines(_STACKS) if stacks else outcome.last_lines()
+            lines = outcome.last_lines(_STACKS if stacks else _CONSOLE)
             shown = lines if lines.strip() else "(empty)"
             parts.append(f"--- the last lines of the guest's console ---\n{shown}")
         return "\n".join(parts)

@@ -30,6 +30,7 @@ Event = dict[str, Any]
 # Needs, the kernel's release, the text of its configuration if it is at hand: why it cannot run.
 Refusal = Callable[[Needs, str, str | None], str | None]
 
+_MOMENT = 30.0  # seconds, and many times too long
 _STRIKES = 2  # guests that may end before their first test begins
 
 
@@ -115,7 +116,8 @@ class Run:
     def stop(self) -> None:
         """End the guest that runs, if one does."""
         self._stop.set()
-        self._thread.join()
+        # A guest ends within a moment; a kernel that is being fetched need not be waited for.
+        self._thread.join(_MOMENT)
 
     # --- the thread ---
 

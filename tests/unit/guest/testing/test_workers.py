@@ -60,6 +60,13 @@ def test_stopping_early(pytester: pytest.Pytester, guests: Guests):
     assert guests.running == 0
 
 
+def test_a_wrong_mark(pytester: pytest.Pytester, guests: Guests):
+    pytester.makepyfile(test_it=TESTS.replace("bpf_guest", 'bpf_guest(kernel="6")'))
+    done = pytester.runpytest_inprocess("-n2")
+    done.assert_outcomes(passed=4, errors=4)
+    done.stdout.fnmatch_lines("*bpf_guest kernel='6': give comparisons*")
+
+
 def test_each_worker_takes_all(pytester: pytest.Pytester, guests: Guests):
     pytester.makepyfile(test_it=TESTS)
     done = pytester.runpytest_inprocess("--dist=each", "--tx", "2*popen", "-k", "not here")
