@@ -43,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
         # Where that fails, so do the tests that need it, and say why.
         with contextlib.suppress(OSError):
             private_mounts(tracefs=True, bpffs=True)
-    if os.environ.get("CI") and config.getoption("bpf_guests", None) == "auto":
+    if os.environ.get("CI") and config.getoption("bpf_guests", "") is None:
         config.option.bpf_guests = "require"
     if _long(config):
         _prepare_long(config)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,36 +14,26 @@ from pathlib import Path
 
 import pytest
 
-from pylibbpf.errors import Error
 from pylibbpf.guest import cache, image, kernels, qemu
+from pylibbpf.guest.outcome import GuestError
 
 KERNEL = kernels.DEFAULT
 
 
-def _missing() -> str | None:
-    if shutil.which(qemu.PROGRAM) is None:
-        return f"needs {qemu.PROGRAM}: apt-get install --no-install-recommends qemu-system-x86"
-    if not any(os.path.exists(path) and image.static(Path(path)) for path in image._BUSYBOX):
-        return "needs busybox: apt-get install busybox-static"
-    try:
-        folder = cache.place()
-        if kernels.cached(kernels.pinned(KERNEL, folder), folder) is None:
-            return f"needs the kernel {KERNEL}: pylibbpf vm fetch {KERNEL}"
-    except Error as error:
-        return str(error)
-    return None
-
-
 @pytest.fixture(scope="session")
 def guests() -> None:
-    """QEMU, busybox and a kernel. Where CI is set they must be there."""
+    """QEMU, busybox and a kernel, fetched if need be. Where CI is set they must be there."""
     if os.environ.get("PYLIBBPF_GUEST"):
         pytest.skip("needs a host: this is a guest, and QEMU in QEMU takes for ever")
-    missing = _missing()
-    if missing is not None:
+    said: list[str] = []
+    try:
+        qemu.find()
+        folder = cache.place()
+        image.base(kernels.get(KERNEL, folder, said.append), folder, said.append)
+    except GuestError as error:
         if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+            pytest.fail(str(error))
+        pytest.skip(f"needs guests: {error}")
 
 
 def command(*words: str, options: tuple[str, ...] = ()) -> list[str]:
