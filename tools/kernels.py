@@ -53,7 +53,10 @@ MISSING = (
     re.compile(r"\bperf_event_paranoid\b"),
     re.compile(r"\btracefs\b"),
     re.compile(r"\bseccomp\b"),
+    re.compile(r"\buser namespace\b"),
 )
+# Files of this machine, and no fact of a kernel.
+LIBRARY = re.compile(r"(?:/[^\s/]+)+/(libbpf\.so)[.\d]*\d")
 
 
 class Stop(Exception):
@@ -139,7 +142,7 @@ class Notes:
             return "-"
         if result == YES:
             return YES
-        text = _escaped(" ".join(result.split()))
+        text = _escaped(LIBRARY.sub(r"\1", " ".join(result.split())))
         number = self.texts.setdefault(text, len(self.texts) + 1)
         return f"{short(result)} ({number})"
 

@@ -30,7 +30,7 @@ ROWS = [
     ("6.1", "kprobe", "tracing", "root", "yes"),
     ("7.2", "kprobe", "tracing", "root", "yes"),
     ("7.2", "kprobe", "tracing", "lockdown", "the kernel is locked down | see doctor"),
-    ("7.2", "token", "tracing", "root", "needs libbpf_1 and\nCAP_SYS_ADMIN"),
+    ("7.2", "token", "tracing", "root", "CAP_SYS_ADMIN\nor /usr/lib/libbpf.so.1.1.2"),
     ("6.1", "tcx", "net", "service", OLD),
 ]
 TABLES = r"""<!-- libbpf 1.4.6: written by tools/kernels.py -->
@@ -66,7 +66,7 @@ Kernels: 6.1: 6.1.0-50-amd64 (Debian 6.1.176-1); 7.2: 7.2.13+deb14-amd64 (Debian
 What the errors say:
 
 1. tcx needs Linux 6.6: this kernel is 6.1.0. Instead: tc
-2. needs libbpf\_1 and CAP\_SYS\_ADMIN
+2. CAP\_SYS\_ADMIN or libbpf.so
 3. the kernel is locked down \| see doctor
 <!-- end of libbpf 1.4.6 -->
 """
