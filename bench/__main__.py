@@ -23,6 +23,7 @@ import bring
 import guest_session
 import memory
 import vm_boot
+import vm_speed
 
 HERE = Path(__file__).resolve().parent
 OBJECT = HERE / "peers.bpf.o"
@@ -33,10 +34,11 @@ JOBS = ("load", "data")  # beside the peers
 # What measures and prints by itself, given the rounds; those in LONG only when named.
 OTHERS = {
     "memory": memory.main,
+    "vm": vm_speed.main,
     "vm-boot": vm_boot.main,
     "guest-session": guest_session.main,
 }
-LONG = ("vm-boot", "guest-session")
+LONG = ("vm", "vm-boot", "guest-session")
 
 Peer = Callable[[str], "subprocess.CompletedProcess[str]"]
 

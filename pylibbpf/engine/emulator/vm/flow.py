@@ -2,12 +2,10 @@
 
 A graph is ``structured`` if every cycle has one entry, which dominates it (it is reducible), and
 loops are not nested too deep for Python. Others are run block by block (see ``layout.py``).
-All here is linear in the number of instructions, but for logarithms.
+All here is about linear in the number of instructions.
 """
 
 from __future__ import annotations
-
-import heapq
 
 from pylibbpf.isa import insn as isa
 
@@ -199,7 +197,7 @@ class Flow:
             head.back.append(block)
         if not _loops(self.blocks):
             return False
-        _number(self.blocks)
+        inline: dict[Block, list[Block]] = {}
         for block in self.blocks[1:]:
             parent = block.idom
             home = block.home()
@@ -212,14 +210,10 @@ class Flow:
                 around.after.append(block)
             elif block.forward > 1:
                 parent.inner.append(block)
-        for block in self.blocks:
-            block.inner.sort(key=_by_number)
-            block.after.sort(key=_by_number)
+            else:
+                inline.setdefault(parent, []).append(block)
+        _number(self.blocks[0], inline)
         return True
-
-
-def _by_number(block: Block) -> int:
-    return block.number
 
 
 def _reverse_postorder(entry: Block) -> list[Block]:
@@ -330,58 +324,28 @@ def _loops(blocks: list[Block]) -> bool:
     return True
 
 
-def _number(blocks: list[Block]) -> None:
-    """Order blocks so that jumps go up and the blocks of a loop are next to each other."""
-    members: dict[Block | None, list[Block]] = {None: []}
-    for block in blocks:
-        members.setdefault(block.home(), []).append(block)
-    # Edges between the members of a level; an inner loop is one member, named by its head.
-    targets: dict[Block, list[Block]] = {}
-    counts: dict[Block, int] = dict.fromkeys(blocks, 0)
-    for block in blocks:
-        for target in block.next:
-            if target.visit <= block.visit:
-                continue
-            home = target.home()
-            source = block
-            while True:
-                level = source.home()
-                if level is home:
-                    break
-                # The target is a member of an outer level: so the edge is that loop's.
-                if level is None:
-                    break
-                source = level
-            if level is home and source is not target:
-                targets.setdefault(source, []).append(target)
-                counts[target] += 1
+def _number(entry: Block, inline: dict[Block, list[Block]]) -> None:
+    """Number blocks in the order of the text.
+
+    What several ways lead to comes behind what dominates it and all that does besides, in an
+    order in which jumps go up: reverse postorder is one.
+    """
     clock = 0
-    stack: list[tuple[Block | None, list[tuple[int, Block]]]] = []
-
-    def ready(level: Block | None) -> list[tuple[int, Block]]:
-        return [(b.start, b) for b in members.get(level, ()) if not counts[b]]
-
-    stack.append((None, ready(None)))
-    heapq.heapify(stack[0][1])
-    while stack:
-        level, heap = stack[-1]
-        if not heap:
-            stack.pop()
-            if level is not None:
-                clock += 1
-                level.latch = clock
-            continue
-        _, block = heapq.heappop(heap)
+    work: list[tuple[Block, bool]] = [(entry, False)]
+    while work:
+        block, end = work.pop()
         clock += 1
+        if end:
+            block.latch = clock
+            continue
         block.number = clock
-        for target in targets.get(block, ()):
-            counts[target] -= 1
-            if not counts[target]:
-                heapq.heappush(heap, (target.start, target))
+        block.inner.sort(key=_by_visit)
         if block.back:
-            within = [(b.start, b) for b in members.get(block, ()) if not counts[b]]
-            heapq.heapify(within)
-            stack.append((block, within))
+            block.after.sort(key=_by_visit)
+            work += [(after, False) for after in reversed(block.after)]
+            work.append((block, True))
+        work += [(join, False) for join in reversed(block.inner)]
+        work += [(child, False) for child in inline.get(block, ())]
 
 
 # --------------------------------------------------------------------------------- registers

@@ -28,7 +28,7 @@ from pylibbpf.isa import insn as isa
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pylibbpf.isa.insn import Insn
 
@@ -46,6 +46,7 @@ _SMALL = 3  # so many instructions, with the exit, are repeated rather than jump
 # a loop adds no more than _STEP at a time stays below 2**64.
 TURNS = 1 << 36
 _STEP = 1 << 24
+LOWEST = 1 << 44  # no region lies below
 _ANDS = (isa.ALU | isa.AND | isa.K, isa.ALU64 | isa.AND | isa.K)
 
 
@@ -220,6 +221,9 @@ class _Tree(_Writer):
         assert changes is not None
         known = self.into[head]
         changes.enter(head, known)
+        out.at = head.start
+        for r, (least, read, write) in changes.bases(head, known, out).items():
+            out.hold(known, r, least, read, write)
         after = self._next(head.after[::-1], next_)
         self.opened.add(head)
         out.at = head.start
@@ -367,6 +371,11 @@ class _Tree(_Writer):
             yes, no = no, yes
             taken, follows = follows, taken
             when, otherwise = otherwise, when
+        leave = self._leave(next_)
+        if leave and self._runs_into(block, taken, next_):
+            self._arrives(block, taken, when)
+            out.put(f"if {yes}:{leave}")
+            return self._go(block, follows, next_, otherwise)
         if self._runs_into(block, taken, next_):
             self._arrives(block, taken, when)
             mark = self._under(f"if {no}:")
@@ -375,6 +384,10 @@ class _Tree(_Writer):
             return fall or set(), None
         mark = self._under(f"if {yes}:")
         fall = self._branch(block, taken, next_, when)
+        if fall is not None and leave and self._inline(block, follows):
+            # It got to the end of the loop, then; the other side need not stand in a branch.
+            self.out.put(leave)
+            fall = None
         self._over(mark)
         if fall is None:
             return self._go(block, follows, next_, otherwise)
@@ -401,6 +414,15 @@ class _Tree(_Writer):
             return False
         number = target.latch if target.visit <= block.visit else target.number
         return number == next_
+
+    def _leave(self, next_: int) -> str:
+        """The statement that gets to what comes next, where there is one: better than nesting."""
+        loop = self.loops[-1] if self.loops else None
+        if loop is None:
+            return ""
+        if loop.turns:
+            return "continue" if next_ == loop.limit else ""
+        return "break" if next_ == loop.after else ""
 
     def _arrives(self, block: Block, target: Block, known: Known) -> None:
         if target.visit > block.visit:
@@ -449,13 +471,20 @@ class _Changes:
     """What loops do to registers."""
 
     def __init__(self, flow: Flow) -> None:
+        self.insns = flow.insns
         self.loops: dict[Block, list[int | None]] = {}
+        self.blocks: dict[Block, list[Block]] = {}
+        self.calling: set[Block] = set()
         for block in flow.blocks:
             head = block.loop
             if head is None:
                 continue
             steps = _steps(flow.insns, block)
+            calls = _calls(flow.insns, block)
             while head is not None:
+                self.blocks.setdefault(head, []).append(block)
+                if calls:
+                    self.calling.add(head)
                 there = self.loops.setdefault(head, [0] * isa.R10)
                 for r, step in enumerate(steps):
                     if step != 0:
@@ -471,10 +500,85 @@ class _Changes:
             low, high = known.ranges[r]
             known.ranges[r] = FULL
             known.frame.pop(r, None)
+            if step is None:
+                known.held.pop(r, None)
             if step is not None and high + step * TURNS <= alu.U64:
                 known.ranges[r] = (low, high + step * TURNS)
         known.root.clear()
         known.found.clear()
+        if head in self.calling:
+            known.held.clear()
+
+    def bases(
+        self, head: Block, known: Known, out: Statements
+    ) -> dict[int, tuple[int, bool, bool]]:
+        """Find registers that the loop only adds to, and reads or writes through.
+
+        Of each: the least offset, and which of both.
+
+        Each stays in its region, or gets out at the far end: so that is looked up before the loop.
+        """
+        found: dict[int, tuple[int, bool, bool]] = {}
+        if head in self.calling:
+            return found
+        steps = self.loops[head]
+        may = {
+            r
+            for r in range(isa.R10)
+            if steps[r] is not None
+            and r not in known.frame
+            and r not in known.held
+            and known.ranges[r][1] >= LOWEST
+        }
+        if not may:
+            return found
+        for block in self.blocks[head]:
+            for r, off, write in _accesses(self.insns, block, may, out):
+                least, read_too, write_too = found.get(r, (0, False, False))
+                found[r] = (min(least, off), read_too or not write, write_too or write)
+        return found
+
+
+def _calls(insns: Sequence[Insn], block: Block) -> bool:
+    """Whether anything in a block could take regions away."""
+    for insn in insns[block.start : block.end]:
+        code = insn.code
+        kind = code & isa.CLASS_MASK
+        if kind == isa.LD and code & isa.MODE_MASK in (isa.ABS, isa.IND):
+            return True
+        if kind == isa.JMP and code & isa.OP_MASK == isa.CALL:
+            return True
+    return False
+
+
+def _accesses(
+    insns: Sequence[Insn], block: Block, may: set[int], out: Statements
+) -> Iterator[tuple[int, int, bool]]:
+    """Go through the accesses of a block: from which of these registers, offset, if it writes."""
+    origin = {r: r for r in may}
+    at = block.start
+    while at < block.end:
+        insn = insns[at]
+        code, dst = insn.code, insn.dst
+        kind = code & isa.CLASS_MASK
+        base = None
+        if kind == isa.LDX:
+            base = insn.src
+        elif kind in (isa.ST, isa.STX) and code & isa.MODE_MASK == isa.MEM:
+            base = dst
+        if base in origin and at not in out.slow and at not in out.probes:
+            yield origin[base], insn.off, kind != isa.LDX
+        if code == isa.ALU64 | isa.MOV | isa.X and not insn.off and insn.src in origin:
+            origin[dst] = origin[insn.src]
+        elif code == isa.ALU64 | isa.ADD | isa.X:
+            if dst not in origin and insn.src in origin:
+                origin[dst] = origin[insn.src]
+        elif code != isa.ALU64 | isa.ADD | isa.K or insn.imm < 0:
+            written = defines(insn)
+            for r in list(origin):
+                if written >> r & 1:
+                    del origin[r]
+        at += 2 if code == isa.LD_IMM64 else 1
 
 
 def _steps(insns: Sequence[Insn], block: Block) -> list[int | None]:

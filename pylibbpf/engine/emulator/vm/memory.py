@@ -12,8 +12,8 @@ stays empty for the null pointer and small integers.
 
 What both executors rely on:
 
-* A region's ``base``, ``data``, ``strict`` and permissions never change. What moves or grows
-  (a packet whose head is adjusted) is freed, and mapped anew.
+* The ``base``, ``data``, ``strict`` and permissions of a region that is mapped never change. What
+  moves or grows (a packet whose head is adjusted) is freed, and mapped anew.
 * A region that a program can still reach is freed only inside a helper that it calls: what an
   executor has found about regions holds until the next call of a helper, kfunc or function.
   Other threads wait for the end of the run, as the kernel does by RCU.
@@ -56,9 +56,16 @@ READ_ONLY = "read-only data"
 OBJECT = "object"  # of the kernel: what a helper or kfunc gave, or what a program allocated
 CODE = "code"  # what pointers to functions point to; can be neither read nor written
 
-_FIRST = 0x1000  # addresses of 45 bits, whose arithmetic is quick in Python: two digits
+# Arithmetic with addresses is quick in Python as long as they have two digits, that is 60 bits.
+# The upper half of these is for stack frames, which come and go: they are found again from 2**27
+# on when they have got to the end. Other regions go on behind them, and have no end.
+_FIRST = 0x1000
 _STEP = 2
+_FRAMES, _FRAMES_END = 1 << 27, 1 << 28
 _REMEMBERED = 256
+
+# Executors may take it that bytes that can be got at without a closer look lie below.
+ADDRESSES = 1 << 62
 
 
 class Region:
@@ -122,9 +129,12 @@ class Memory:
         self.readable: dict[int, bytearray | memoryview] = {}
         """The bytes of regions, by slot, that need no check but that of their size."""
         self.writable: dict[int, bytearray | memoryview] = {}
+        """Those of them that can be written, too."""
         self.lock = _thread.allocate_lock()
         """Held during an atomic operation, and while slots are given out."""
         self._next = _FIRST
+        self._next_frame = _FRAMES
+        self._frames: list[Region] = []  # that are not in use
         self._freed: dict[int, str] = {}
         _memories.add(self)
 
@@ -140,13 +150,13 @@ class Memory:
             raise ValueError(f"a region cannot have {region.size} bytes")
         with self.lock:
             slot = self._next
-            self._next = slot + _STEP
+            self._next = slot + _STEP if slot + _STEP != _FRAMES else _FRAMES_END
         region.base = slot << 32
         self.slots[slot] = region
         data = region.data
-        if data is not None and not region.strict:
-            if region.permissions & READ:
-                self.readable[slot] = data
+        plain = data is not None and not region.strict and region.base < ADDRESSES
+        if data is not None and plain and region.permissions & READ:
+            self.readable[slot] = data
             if region.permissions & WRITE:
                 self.writable[slot] = data
         return region
@@ -169,10 +179,31 @@ class Memory:
         self.writable.pop(slot, None)
         freed = self._freed
         freed[slot] = region.label
-        if len(freed) > _REMEMBERED:
+        if len(freed) > 2 * _REMEMBERED:
             with self.lock:
                 for old in list(freed)[: len(freed) - _REMEMBERED]:
                     freed.pop(old, None)
+
+    def open_frame(self) -> Region:
+        """Map a stack frame of zeros, quickly: it is one that was used before, elsewhere now."""
+        try:
+            region = self._frames.pop()
+        except IndexError:
+            region = Region(bytearray(isa.STACK_SIZE), STACK, strict=True)
+        else:
+            region.data = bytearray(isa.STACK_SIZE)
+        slot = self._next_frame
+        # Taken: by another thread just now, or all the time since the numbers began anew.
+        while self.slots.setdefault(slot, region) is not region:
+            slot = slot + _STEP if slot + _STEP < _FRAMES_END else _FRAMES
+        self._next_frame = slot + _STEP if slot + _STEP < _FRAMES_END else _FRAMES
+        region.base = slot << 32
+        return region
+
+    def close_frame(self, region: Region) -> None:
+        """Take a stack frame away. Its address is not used again for a long time."""
+        del self.slots[region.base >> 32]
+        self._frames.append(region)
 
     def find(self, address: int) -> Region | None:
         """Give the region that an address is in, or that it is just behind the end of."""
@@ -202,8 +233,19 @@ class Memory:
         Raises:
             MemoryFault: it is not allowed.
         """
-        region, offset = self.access(address, size, False)
-        return region.load(offset, size)
+        region = self.slots.get(address >> 32)
+        if region is not None:
+            offset = address - region.base
+            if (
+                offset + size <= region.size
+                and region.permissions & READ
+                and not (region.strict and offset & (size - 1))
+            ):
+                data = region.data
+                if data is None:
+                    return region.load(offset, size)
+                return int.from_bytes(data[offset : offset + size], "little")
+        raise self.fault(address, size, False)
 
     def store(self, address: int, size: int, value: int) -> None:
         """Write the low 1, 2, 4 or 8 bytes of a number.
@@ -262,9 +304,12 @@ class Memory:
         Raises:
             MemoryFault: not all of them are in one region that may be read.
         """
+        region = self.slots.get(address >> 32)
+        if region is not None and region.data is not None and region.permissions & READ:
+            offset = address - region.base
+            if offset + size <= region.size:
+                return bytes(region.data[offset : offset + size])
         region, offset = self._span(address, size, False)
-        if region.data is not None:
-            return bytes(region.data[offset : offset + size])
         return bytes(region.load(at, 1) for at in range(offset, offset + size))
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
@@ -304,6 +349,8 @@ class Memory:
             return MemoryFault(f"{what} {said}", address, size, write, after.label, offset)
         for there, shift in ((slot, 0), (slot + 1, 1 << 32)):
             label = self._freed.get(there)
+            if _FRAMES <= there < _FRAMES_END and not there % _STEP:
+                label = STACK
             if label is not None:
                 offset = (address & 0xFFFFFFFF) - shift
                 said = f"at offset {offset} of {label}, which was freed"

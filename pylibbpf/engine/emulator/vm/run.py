@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from pylibbpf.engine.emulator.vm.memory import CODE, STACK, Memory, Region
+from pylibbpf.engine.emulator.vm.memory import CODE, Memory, Region
 from pylibbpf.engine.emulator.vm.program import Program
 from pylibbpf.errors import BudgetError, RunError
 from pylibbpf.isa import insn as isa
@@ -15,7 +15,7 @@ from pylibbpf.isa import insn as isa
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
+    from typing import Any, Protocol
 
     class Executor(Protocol):
         """Runs functions of programs; how is its own affair, what comes out is not."""
@@ -73,6 +73,7 @@ class Run:
         "deadline",
         "executor",
         "frames",
+        "grants",
         "left",
         "memory",
         "packet",
@@ -100,6 +101,8 @@ class Run:
         self.frames = 0
         self.stack = 0
         self.tail_calls = 0
+        self.grants: list[Any] = []
+        """Instructions that the translator gave to loops, and that ``left`` is still to pay for."""
 
     def start(
         self, program: Program, r1: int = 0, r2: int = 0, r3: int = 0, r4: int = 0, r5: int = 0
@@ -186,14 +189,13 @@ class Run:
             )
         self.frames += 1
         self.stack += depth
-        region = Region(bytearray(isa.STACK_SIZE), STACK, strict=True)
-        return self.memory.map(region)
+        return self.memory.open_frame()
 
     def leave(self, program: Program, start: int, frame: Region) -> None:
         """Close the frame that was opened last."""
         self.frames -= 1
         self.stack -= program.depths[start]
-        self.memory.free(frame)
+        self.memory.close_frame(frame)
 
     def check(self) -> None:
         """Stop a run that has used up its instructions or its time.

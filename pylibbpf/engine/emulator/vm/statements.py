@@ -16,18 +16,19 @@ Nothing of a program gets into the text but numbers.
 from __future__ import annotations
 
 from pylibbpf.engine.emulator.vm.flow import is_tail_call
+from pylibbpf.engine.emulator.vm.memory import ADDRESSES
 from pylibbpf.isa import alu
 from pylibbpf.isa import insn as isa
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from pylibbpf.isa.insn import Insn
 
     Range = tuple[int, int]
 
-__all__ = ["ADDRESSES", "FULL", "Known", "Statements"]
+__all__ = ["FULL", "Known", "Statements"]
 
 U64 = alu.U64
 U32 = alu.U32
@@ -39,8 +40,7 @@ _BIT = (0, 1)
 _LONGEST = 1 << 120
 # A pointer into the stack that is moved no further does not leave 0 <= x < 2**64.
 _NO_WRAP = 1 << 40
-# No region lies above; what an access through a register says of it.
-ADDRESSES = 1 << 60
+# What an access through a register says of it.
 _NEAR = (0, ADDRESSES + (1 << 16))
 
 _UNSIGNED = {1: (0, 0xFF), 2: (0, 0xFFFF), 4: _HALF, 8: FULL}
@@ -53,15 +53,18 @@ class Known:
     ``frame``: offset from r10, for pointers into the stack. ``root``: registers with the same root
     differ by what their roots say. ``found``: regions that were looked up, by root and
     whether for writing: names of the bytes and of the offset, and what the root then said.
+    ``held``: registers that are no less than the start of a region that a loop looked up before it
+    began, by the number of that.
     """
 
-    __slots__ = ("found", "frame", "ranges", "root")
+    __slots__ = ("found", "frame", "held", "ranges", "root")
 
     def __init__(self) -> None:
         self.ranges: list[Range] = [FULL] * isa.REGISTERS
         self.frame: dict[int, int] = {isa.R10: 0}
         self.root: dict[int, tuple[int, int]] = {}
         self.found: dict[tuple[int, bool], tuple[str, str, int]] = {}
+        self.held: dict[int, int] = {}
 
     def copy(self) -> Known:
         new = Known.__new__(Known)
@@ -69,16 +72,13 @@ class Known:
         new.frame = self.frame.copy()
         new.root = self.root.copy()
         new.found = self.found.copy()
+        new.held = self.held.copy()
         return new
 
-    def forget(self, registers: int) -> None:
-        """Know nothing more of these (bits), nor where regions are."""
-        for r in range(isa.R10):
-            if registers >> r & 1:
-                self.ranges[r] = FULL
-                self.frame.pop(r, None)
-        self.root.clear()
+    def called(self) -> None:
+        """Regions may be gone now."""
         self.found.clear()
+        self.held.clear()
 
     def join(self, other: Known) -> None:
         """Know only what both do."""
@@ -92,6 +92,8 @@ class Known:
             self.frame = {r: off for r, off in self.frame.items() if other.frame.get(r) == off}
         self.root.clear()
         self.found.clear()
+        if self.held != other.held:
+            self.held = {r: held for r, held in self.held.items() if other.held.get(r) == held}
 
 
 def _bits(low: int, high: int) -> int:
@@ -111,7 +113,7 @@ class Statements:
         *,
         slow: frozenset[int],
         probes: frozenset[int],
-        fatal: dict[int, str],
+        fatal: Container[int],
     ) -> None:
         self.insns = insns
         self.slow = slow
@@ -120,9 +122,12 @@ class Statements:
         self.lines: list[str] = []
         self.places: list[int] = []
         self.indent = ""
-        self.at = 0
+        self.at = self.end = 0
+        self.fused = -1
         self.known = Known()
         self.roots = 0
+        self.held: dict[tuple[int, bool], int] = {}
+        """The least offset for what was looked up before a loop; by that, and if it is to write."""
         self.names: set[str] = set()
         """Global names that the text uses, beyond the ones that all have."""
         self.stack = False
@@ -141,6 +146,8 @@ class Statements:
             del known.frame[r]
         if r in known.root:
             del known.root[r]
+        if r in known.held:
+            del known.held[r]
 
     def whole(self, r: int) -> str:
         """Make a register hold its number itself, and give its name."""
@@ -164,11 +171,12 @@ class Statements:
         """Write the instructions of a block, but for a jump at its end."""
         insns = self.insns
         at = start
+        self.end = end
         while at < end:
             insn = insns[at]
             self.at = at
             if at in self.fatal:
-                self.put(f"fatal({self.fatal[at]!r})")
+                self.put(f"fatal(PR,{at})")
             else:
                 _WRITERS[insn.code & isa.CLASS_MASK](self, insn)
             at += 2 if insn.code == isa.LD_IMM64 else 1
@@ -212,13 +220,19 @@ class Statements:
             return
         if dst == src:
             return
-        frame, root = known.frame.get(src), self._root(src)
-        self.put(f"r{dst}=r{src}")
+        after = self.insns[self.at + 1] if self.at + 1 < self.end else None
+        if after is not None and after.code == isa.ALU64 | isa.ADD | isa.K and after.dst == dst:
+            self.fused = src  # the addition does both
+        frame, root, held = known.frame.get(src), self._root(src), known.held.get(src)
+        if self.fused < 0:
+            self.put(f"r{dst}=r{src}")
         self.set(dst, known.ranges[src])
         if frame is not None:
             known.frame[dst] = frame
         else:
             known.root[dst] = root
+        if held is not None:
+            known.held[dst] = held
 
     def _extend(self, dst: int, src: int, width: int, mask: str) -> None:
         """A sign-extending move of the low ``width`` bits."""
@@ -250,14 +264,25 @@ class Statements:
         known = self.known
         low, high = known.ranges[dst]
         frame = root = None
+        held = known.held.get(dst)
+        if sign < 0 or by[0] < 0:
+            held = None
+        elif held is None and src is not None and low >= 0:
+            held = known.held.get(src)
         if src is None:
             moved = sign * by[0]
+            if sign < 0 and moved >= 0:
+                held = known.held.get(dst)
             if dst in known.frame:
                 frame = known.frame[dst] + moved
             elif moved >= 0:
                 name, delta = self._root(dst)
                 root = (name, delta + moved)
-            self.put(f"r{dst}{'+' if moved >= 0 else '-'}={abs(moved)}")
+            if self.fused >= 0:
+                self.put(f"r{dst}=r{self.fused}{moved:+}")
+                self.fused = -1
+            else:
+                self.put(f"r{dst}{'+' if moved >= 0 else '-'}={abs(moved)}")
             low, high = low + moved, high + moved
         elif sign > 0:
             self.put(f"r{dst}+={text}")
@@ -271,6 +296,8 @@ class Statements:
             known.ranges[dst] = FULL
         elif root is not None:
             known.root[dst] = root
+        if held is not None:
+            known.held[dst] = held
         self._shorten(dst)
 
     def add64(self, dst: int, text: str, by: Range, src: int | None, off: int) -> None:
@@ -614,30 +641,68 @@ class Statements:
     def _find(self, base: int, off: int, size: int, write: bool) -> tuple[str, str]:
         """Look a region up, unless that was done; give names of its bytes and the offset."""
         known = self.known
-        name = self.whole(base)
         root, delta = self._root(base)
         found = known.found.get((root, write))
         if found is not None:
             data, start, then = found
             moved = delta + off - then
             if moved >= 0:
+                low, high = known.ranges[base]
+                if low >= 0 and high <= U64:
+                    self._near(base)
                 return data, f"{start}+{moved}" if moved else start
-        regions = "W" if write else "P"
+        held = known.held.get(base)
+        if held is not None and off >= self.held.get((held, write), 1 << 16):
+            self._near(base)
+            where = f"r{base}-B{held}{off:+}" if off else f"r{base}-B{held}"
+            return f"D{held}{'w' if write else ''}", where
+        name = self.whole(base)
+        # What can be written can be read: where both will be done, one look does.
+        both = not write and self._written(base)
+        regions = "W" if write or both else "P"
         if off < 0:
             self.put(f"a={name}{off}")
             self.put(f"d={regions}[a>>32]")
-            self._near(base, 0)
+            self._near(base)
             return "d", "a&L"
         data, start = f"d{root}{'w' if write else ''}", f"o{root}{'w' if write else ''}"
         self.put(f"{data}={regions}[{name}>>32];{start}={name}&L")
-        self._near(base, 0)
+        self._near(base)
         known.found[root, write] = (data, start, delta)
+        if both:
+            known.found[root, True] = (data, start, delta)
         return data, f"{start}+{off}" if off else start
 
-    def _near(self, base: int, off: int) -> None:
+    def hold(self, known: Known, r: int, least: int, read: bool, write: bool) -> None:
+        """Before a loop: look the region of a register up, for accesses from an offset on."""
+        self.roots += 1
+        held = known.held[r] = self.roots
+        name = f"(r{r}{least})" if least else f"r{r}"
+        self.put(f"B{held}={name}&H")
+        if read:
+            self.held[held, False] = least
+            self.put(f"D{held}=Pget({name}>>32,Z)")
+        if write:
+            self.held[held, True] = least
+            self.put(f"D{held}w=Wget({name}>>32,Z)")
+
+    def _written(self, base: int) -> bool:
+        """Whether the block goes on to write through a register, before anything else happens."""
+        insns = self.insns
+        for at in range(self.at + 1, self.end):
+            insn = insns[at]
+            kind = insn.code & isa.CLASS_MASK
+            if kind in (isa.ST, isa.STX):
+                if insn.dst == base and insn.code & isa.MODE_MASK == isa.MEM:
+                    return insn.off >= 0 and at not in self.slow and at not in self.probes
+            elif kind in (isa.JMP, isa.JMP32) or insn.dst == base:
+                return False
+        return False
+
+    def _near(self, base: int) -> None:
         """Once its region is found, a pointer is known not to be far."""
         low, high = self.known.ranges[base]
-        self.known.ranges[base] = (low, min(high, _NEAR[1]))
+        self.known.ranges[base] = (max(low, 0), min(high, _NEAR[1]))
 
     def st(self, insn: Insn) -> None:
         size = isa.SIZES[insn.code & isa.SIZE_MASK]
@@ -689,6 +754,8 @@ class Statements:
             result = insn.src if imm & isa.FETCH else None
             if imm == isa.ATOMIC_CMPXCHG:
                 result = 0
+            if imm & ~isa.FETCH == isa.ATOMIC_ADD and not probe:
+                name, arguments = f"add{size}", f"{address},r{insn.src}"
         if probe:
             name += "_probed"
         self.names.add(name)
@@ -723,7 +790,7 @@ class Statements:
         self.put(f"x=packet(run,{self.whole(6)},{offset},{size})")
         self.put("if x is None:return 0")
         self.put("r0=x")
-        self.known.found.clear()
+        self.known.called()
         self.set(0, _UNSIGNED[size])
 
     # ----------------------------------------------------------------------------- calls
@@ -753,8 +820,7 @@ class Statements:
             self.names.add(name)
             self.put(f"r0={name}(run,{arguments})&M")
             self.set(0, FULL)
-        # Regions may be gone now.
-        self.known.found.clear()
+        self.known.called()
 
     # -------------------------------------------------------------------------- compares
 

@@ -14,6 +14,7 @@ counts each, where the translator counts turns of loops.
 from __future__ import annotations
 
 import hashlib
+import operator
 import struct
 from itertools import chain, repeat
 from types import CodeType, FunctionType
@@ -21,7 +22,6 @@ from types import CodeType, FunctionType
 from pylibbpf.engine.emulator.vm.flow import Flow, uses
 from pylibbpf.engine.emulator.vm.interpreter import Frame, Interpreter, Machine, cast, unknown_call
 from pylibbpf.engine.emulator.vm.layout import TURNS, write
-from pylibbpf.engine.emulator.vm.memory import STACK, Region
 from pylibbpf.engine.emulator.vm.run import BEFORE_TAIL_CALL
 from pylibbpf.engine.emulator.vm.statements import Known, Statements
 from pylibbpf.errors import MemoryFault, RunError
@@ -51,7 +51,8 @@ _KEPT = 512
 # How often a program is translated anew for accesses that did not fit; then all are written so.
 _AGAIN = 4
 
-_MISSES = (KeyError, IndexError, struct.error)
+# What a look into a dictionary of regions, or at bytes, raises where it cannot be done.
+_MISSES = (KeyError, IndexError, OverflowError, struct.error)
 
 
 class _Text:
@@ -116,14 +117,15 @@ class Translator:
     ) -> int:
         """Run a function to its end; see :class:`~pylibbpf.engine.emulator.vm.run.Executor`."""
         if run.left < EXACT:
+            _settle(run)
             return _INTERPRETER.call(run, program, start, r1, r2, r3, r4, r5)
         bound = program.translated
         if bound is None or bound.version != bound.translation.version:
             bound = program.translated = Bound(program, self._translation(program))
         if not start:
             run.left -= 1
-            if run.deadline is not None:
-                run.check()
+            if run.deadline is not None or not run.left & 0xFF:
+                _spend(run)
         function = bound.functions.get(start)
         if function is None:
             function = _function(program, bound, start)
@@ -165,32 +167,30 @@ def _write(program: Program, start: int, slow: frozenset[int]) -> tuple[str, lis
     depth = program.depths[start]
     head = [f"def F{start}(run,r1,r2,r3,r4,r5):"]
     if start:
-        head += [" run.left-=1", " if run.left<0 or not run.left&255:run.check()"]
+        head += [" run.left-=1", " if run.left<0 or not run.left&255:spend(run)"]
+    deep = isa.STACK_SIZE - depth
+    if start and start in program.tail_callers:
+        deep = min(deep, BEFORE_TAIL_CALL - 1)
+    # Raises: this is what Run.enter() finds wrong.
+    head.append(f" if run.frames>={isa.FRAMES} or run.stack>{deep}:run.enter(PR,{start})")
+    leave = []
+    if shown or calls:
+        head.append(f" run.frames+=1;run.stack+={depth}")
+        leave.append(f"run.frames-=1;run.stack-={depth}")
     if shown:
-        head.append(f" f=run.enter(PR,{start});k=f.data;r10=f.base+{isa.STACK_SIZE}")
-        leave = f"run.leave(PR,{start},f)"
-    else:
-        deep = isa.STACK_SIZE - depth
-        if start and start in program.tail_callers:
-            deep = min(deep, BEFORE_TAIL_CALL - 1)
-        head.append(f" if run.frames>={isa.FRAMES} or run.stack>{deep}:run.enter(PR,{start})")
-        if out.stack:
-            head.append(f" k=B({isa.STACK_SIZE})")
-        if calls:
-            head.append(f" run.frames+=1;run.stack+={depth}")
-        leave = f"run.frames-=1;run.stack-={depth}"
+        head.append(f" f=frame();k=f.data;r10=f.base+{isa.STACK_SIZE}")
+        leave.append("close(f)")
+    elif out.stack:
+        head.append(f" k=B({isa.STACK_SIZE})")
     if zero:
         head.append(f" {'='.join(f'r{r}' for r in zero)}=0")
     if legacy:
         head.append(f" m={isa.LOOPS}")
-    if flow.loops:
-        head += [f" g{at}=fuel(run,PR,{at},{cost})" for at, cost in sorted(costs.items())]
-    elif not flow.structured:
-        raise AssertionError("a function without loops is structured")
+    head += [f" g{at}=fuel(run,{cost})" for at, cost in sorted(costs.items())]
     head.append(" try:")
     tail = [f" except E as e:return R{start}(run,e)"]
-    if shown or calls:
-        tail.append(f" finally:{leave}")
+    if leave:
+        tail.append(f" finally:{';'.join(leave)}")
     lines = [*head, *out.lines, *tail, ""]
     places = [start] * len(head) + out.places
     return "\n".join(lines), places, out.names
@@ -311,8 +311,8 @@ def _tail(run: Run, program: Program, r1: int, r2: int, r3: int) -> Program | No
     return run.tail(program, r1, r2, r3)
 
 
-def _fatal(problem: str) -> None:
-    raise RunError(problem)
+def _fatal(program: Program, at: int) -> None:
+    raise RunError(program.fatal[at])
 
 
 def _packet(run: Run, r6: int, offset: int, size: int) -> int | None:
@@ -322,31 +322,64 @@ def _packet(run: Run, r6: int, offset: int, size: int) -> int | None:
     return None if found is None else int.from_bytes(found, "big")
 
 
-def _turns(run: Run, program: Program, at: int, cost: int) -> Iterator[Iterator[None]]:
-    """Turns for a loop, in portions, which are taken from what the run may still do."""
+class _Grant:
+    """Turns that a loop was given, of which it may have taken some, and what each costs."""
+
+    __slots__ = ("cost", "given", "turns")
+
+    def __init__(self, cost: int) -> None:
+        self.cost = cost
+        self.given = 0
+        self.turns: Iterator[None] = repeat(None, 0)
+
+    def settle(self, run: Run) -> None:
+        """Pay for what was taken since this was last done."""
+        rest = operator.length_hint(self.turns)
+        run.left -= (self.given - rest) * self.cost
+        self.given = rest
+
+
+def _settle(run: Run) -> None:
+    """Pay for all that was taken: now ``run.left`` is what is left."""
+    for grant in run.grants:
+        grant.settle(run)
+
+
+def _spend(run: Run) -> None:
+    """See whether the run may go on."""
+    _settle(run)
+    run.check()
+
+
+def _turns(run: Run, cost: int) -> Iterator[Iterator[None]]:
+    """Turns for a loop, in portions that grow; they are paid for when they were taken."""
+    grant = _Grant(cost)
+    run.grants.append(grant)
     most = max(1, _PORTION // cost)
-    turns, all_, free = 16, 0, 1  # the first turn is paid for when there is a second
-    while True:
-        count = min(turns, run.left // cost)
-        if count <= 0 or all_ >= TURNS:
-            run.left = -1
-            run.check()
-        run.left -= count * cost
-        portion = repeat(None, count + free)
-        try:
-            yield portion
-        finally:
-            run.left += min(count, portion.__length_hint__()) * cost
-        free = 0
-        if run.deadline is not None:
-            run.check()
-        all_ += count
-        turns = min(2 * turns, most)
+    turns, taken = 16, 0
+    run.left += cost  # the first turn is paid for when there is a second
+    try:
+        while True:
+            _settle(run)
+            if run.left < cost or taken >= TURNS:
+                run.left = -1
+            if run.left < 0 or run.deadline is not None:
+                run.check()
+            # Other loops around or inside have theirs: no more than half, so that there is
+            # something to pay with.
+            grant.given = min(turns, most, max(1, run.left // cost // 2))
+            grant.turns = repeat(None, grant.given)
+            taken += grant.given
+            yield grant.turns
+            turns *= 2
+    finally:
+        grant.settle(run)
+        run.grants.remove(grant)
 
 
-def fuel(run: Run, program: Program, at: int, cost: int) -> Iterator[None]:
+def fuel(run: Run, cost: int) -> Iterator[None]:
     """What a loop goes round on: it ends the run by an error when the budget is used up."""
-    return chain.from_iterable(_turns(run, program, at, cost))
+    return chain.from_iterable(_turns(run, cost))
 
 
 _SHARED: dict[str, object] = {
@@ -354,9 +387,12 @@ _SHARED: dict[str, object] = {
     "__builtins__": {},
     "M": alu.U64,
     "L": alu.U32,
+    "H": alu.U64 ^ alu.U32,
+    "Z": bytearray(),
     "B": bytearray,
     "E": (RunError, *_MISSES),
     "fuel": fuel,
+    "spend": _spend,
     "u2": struct.Struct("<H").unpack_from,
     "u4": struct.Struct("<I").unpack_from,
     "u8": struct.Struct("<Q").unpack_from,
@@ -379,7 +415,43 @@ _SHARED: dict[str, object] = {
 }
 
 
+_ATOMIC = {
+    4: (struct.Struct("<I").unpack_from, struct.Struct("<I").pack_into),
+    8: (struct.Struct("<Q").unpack_from, struct.Struct("<Q").pack_into),
+}
+
+
 def _memory_names(memory: Memory) -> dict[str, object]:
+    readable, writable = memory.readable, memory.writable
+
+    def atomic(address: int, size: int, imm: int, src: int, r0: int) -> int:
+        data = writable.get(address >> 32)
+        offset = address & alu.U32
+        if data is None or offset & (size - 1) or offset >= len(data):
+            return memory.atomic(address, size, imm, src, r0)
+        load, store = _ATOMIC[size]
+        op = imm if imm >= isa.ATOMIC_XCHG else imm & ~isa.FETCH
+        with memory.lock:
+            old: int = load(data, offset)[0]
+            store(data, offset, alu.ATOMICS[op](old, src, r0) & (1 << 8 * size) - 1)
+        return old
+
+    def adder(size: int) -> Callable[[int, int], int]:
+        load, store = _ATOMIC[size]
+        mask = (1 << 8 * size) - 1
+
+        def add(address: int, src: int) -> int:
+            data = writable.get(address >> 32)
+            offset = address & alu.U32
+            if data is None or offset & (size - 1) or offset >= len(data):
+                return memory.atomic(address, size, isa.ATOMIC_ADD, src)
+            with memory.lock:
+                old: int = load(data, offset)[0]
+                store(data, offset, old + src & mask)
+            return old
+
+        return add
+
     def probe(address: int, size: int) -> int:
         try:
             return memory.load(address, size)
@@ -411,13 +483,19 @@ def _memory_names(memory: Memory) -> dict[str, object]:
             return
 
     return {
-        "P": memory.readable,
-        "W": memory.writable,
+        "P": readable,
+        "W": writable,
+        "Pget": readable.get,
+        "Wget": writable.get,
+        "frame": memory.open_frame,
+        "close": memory.close_frame,
         "load": memory.load,
         "store": memory.store,
         "probe": probe,
         "probed": probed,
-        "atomic": memory.atomic,
+        "atomic": atomic,
+        "add4": adder(4),
+        "add8": adder(8),
         "acquire": memory.load_acquire,
         "release": memory.store_release,
         "atomic_probed": atomic_probed,
@@ -489,13 +567,15 @@ def _go_on(
     translation: _Translation,
 ) -> int:
     """Interpret a function from an access on that a statement could not do."""
+    _settle(run)
     names = traceback.tb_frame.f_locals
     registers = [names.get(f"r{r}", 0) & alu.U64 for r in range(isa.REGISTERS)]
     region = names.get("f")
     own = region is None
     if region is None:
         data = names.get("k", None) or bytearray(isa.STACK_SIZE)
-        region = run.memory.map(Region(data, STACK, strict=True))
+        region = run.memory.open_frame()
+        region.data = data
         registers[isa.R10] = region.base + isa.STACK_SIZE
     frame = Frame(program, start, region, registers, None)
     frame.pc = at
@@ -512,7 +592,7 @@ def _go_on(
     finally:
         machine.close()
         if own:
-            run.memory.free(region)
+            run.memory.close_frame(region)
         translation.learn(program, learned)
     return machine.result
 

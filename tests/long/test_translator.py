@@ -1,0 +1,29 @@
+"""Both executors on many random programs; with N=1000000, 100,000 of each kind."""
+
+from __future__ import annotations
+
+import random
+
+import effort
+import isa_checks
+import pytest
+import vm_pairs
+from isa_programs import hostile
+
+from pylibbpf.engine.emulator.vm.translator import Translator
+
+
+@pytest.mark.parametrize("kind", vm_pairs.KINDS)
+def test_both_executors(kind: str) -> None:
+    vm_pairs.compare_many(kind, f"{effort.SEED} long", effort.cases(dear=10))
+
+
+def test_hostile_bytes(chance: random.Random) -> None:
+    translator = Translator()
+    for _ in range(effort.N):
+        code = hostile(chance)
+        try:
+            isa_checks.survive(code, chance, translator)
+        except BaseException as error:
+            error.add_note(f"bytes: {code.hex()}")
+            raise

@@ -1,0 +1,76 @@
+"""Both executors on the same program: everything that can be told of the runs must be the same."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import isa_graphs
+import isa_programs
+from isa_programs import Case
+
+from pylibbpf.engine.emulator.vm.interpreter import Interpreter
+from pylibbpf.engine.emulator.vm.memory import CONTEXT, Memory, Region
+from pylibbpf.engine.emulator.vm.program import Program
+from pylibbpf.engine.emulator.vm.run import Run
+from pylibbpf.engine.emulator.vm.translator import EXACT, Translator
+from pylibbpf.errors import BudgetError, MemoryFault, RunError
+
+BUDGET = 2 * EXACT
+HELPERS: dict[int, Any] = {1: lambda run, *given: 0}
+
+
+def told(executor: Any, case: Case) -> tuple[object, ...] | None:
+    """What can be told of a run; None: it did not end within its budget."""
+    memory = Memory()
+    context = memory.map(Region(bytearray(case.context), CONTEXT))
+    program = Program(case.insns, memory, helpers=HELPERS)
+    run = Run(executor, memory, budget=BUDGET)
+    error: RunError | None = None
+    r0 = None
+    try:
+        r0 = run.start(program, context.base, len(case.context))
+    except BudgetError:
+        return None
+    except RunError as raised:
+        error = raised
+    assert (run.frames, run.stack) == (0, 0)
+    assert set(memory.slots) == {context.base >> 32, program.code.base >> 32}
+    said: tuple[object, ...] = ()
+    if error is not None:
+        said = (type(error), error.insn, error.text)
+        if isinstance(error, MemoryFault):
+            said += (error.register, error.region, error.offset, error.size, error.write)
+    assert context.data is not None
+    return (r0, bytes(context.data), *said)
+
+
+def compare(case: Case, seed: object = None) -> str:
+    """Run a case by both, twice by the translator, which learns; tell how it ended."""
+    expected = told(Interpreter(), case)
+    translator = Translator()
+    for _ in range(2):
+        got = told(translator, case)
+        # What counts turns may stop later, and find an error on the way; never earlier.
+        if expected is None:
+            continue
+        assert got == expected, f"seed {seed}: {got}, not {expected}, of {case!r}"
+    return "endless" if expected is None else "fault" if expected[0] is None else "ran"
+
+
+KINDS: dict[str, Callable[[random.Random], Case]] = {
+    "program": isa_programs.make,
+    "tame": lambda rng: isa_programs.make(rng, tame=True, size=150),
+    "graph": isa_graphs.graph,
+    "walk": isa_graphs.walk,
+}
+
+
+def compare_many(kind: str, seed: object, count: int) -> set[str]:
+    """Compare for so many programs, whose seeds follow from one."""
+    seen = set()
+    for number in range(count):
+        mine = f"{seed} {kind} {number}"
+        seen.add(compare(KINDS[kind](random.Random(mine)), mine))
+    return seen
