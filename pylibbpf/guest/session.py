@@ -266,7 +266,10 @@ class Session:
         def read() -> None:
             data = os.read(terminal, 4096)
             if data and "output" in self._open:
-                port.sendall(data)
+                try:
+                    port.send(data, socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    pass  # lost, as with any terminal whose program does not read
             else:
                 self._selector.unregister(terminal)
 

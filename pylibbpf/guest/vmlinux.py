@@ -1,8 +1,7 @@
 """The kernel as an emulator starts it soonest: uncompressed.
 
-A bzImage unpacks itself, which costs an emulated guest a second or two. The ELF file in it can be
-started as it is, where it says how (PVH: Documentation/arch/x86/boot.rst does not mention it;
-arch/x86/platform/pvh/head.S, and QEMU's hw/i386/x86.c, x86_load_linux).
+A bzImage unpacks itself, which costs an emulated guest one to three seconds. QEMU can start the ELF
+file in it as it is, where that has an entry for PVH (CONFIG_PVH; arch/x86/platform/pvh/head.S).
 """
 
 from __future__ import annotations

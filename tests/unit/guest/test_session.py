@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from pylibbpf.guest import cache, image, qemu, runner, session
+from pylibbpf.guest import cache, image, qemu, runner, session, vmlinux
 from pylibbpf.guest.kernels import Kernel
 from pylibbpf.guest.outcome import (
     BootFailed,
@@ -165,6 +165,19 @@ def test_a_kernel_that_always_panics_boots_twice_and_no_more(host):
     run = Run("panic()")
     assert isinstance(run.outcome, BootFailed)
     assert len(run.said) == 1
+
+
+@pytest.mark.parametrize("part", ["sys.exit(1)", "panic()", "write('console', b'x')"])
+def test_a_kernel_that_does_not_start_unpacked_starts_as_it_is(host, monkeypatch, part):
+    monkeypatch.setattr(vmlinux, "uncompressed", lambda *_: Path("/unpacked"))
+    run = Run(
+        f"if '/unpacked' in sys.argv:\n    {part}; sys.exit()\n"
+        "started(); control('exit 3'); write('output', mark); stay()"
+    )
+    assert isinstance(run.outcome, Exited)
+    assert run.outcome.status == 3
+    assert len(run.said) == 1
+    assert run.said[0].endswith(": booting once more")
 
 
 @pytest.mark.parametrize(
@@ -361,26 +374,32 @@ def test_a_guest_that_records_nothing_and_does_not_answer(host, monkeypatch):
     )
 
 
-def test_records_keep_a_command_from_being_idle(host):
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
+    """Takes records, each for five seconds of the session's clock; nothing else takes any."""
+    now = [0.0]
+    monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def take(data: bytes) -> None:
+        now[0] += 5.0
+
+    return take
+
+
+def test_records_keep_a_command_from_being_idle(host, slow):
+    # one at a time, so that none is taken with another
     run = Run(
         "started()\n"
-        "for n in range(30): write('records', b'x'); time.sleep(.1)\n"
+        "for n in range(8): write('records', b'x'); time.sleep(.05)\n"
         "write('records', mark); control('exit 0'); write('output', mark); stay()",
         timeout=None,
-        idle=2.0,
-        records=Records(),
+        idle=8.0,
+        records=slow,
     )
     assert isinstance(run.outcome, Exited)
 
 
-def test_the_time_that_the_host_takes_for_a_record_is_not_the_commands(host):
-    taken = []
-
-    def slow(data: bytes) -> None:
-        taken.append(data)
-        if len(taken) == 1:
-            time.sleep(1.5)
-
+def test_the_time_that_the_host_takes_for_a_record_is_not_the_commands(host, slow):
     run = Run(
         "started(); write('records', b'x'); time.sleep(.3); write('records', b'y' + mark)\n"
         "control('exit 0'); write('output', mark); stay()",
