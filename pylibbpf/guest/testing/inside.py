@@ -36,7 +36,7 @@ _OVERRIDES: dict[str, object] = {
     "collectonly": False,
     "continue_on_collection_errors": True,
     # what is shown or written of a session
-    "setupshow": False,
+    "no_summary": True,
     "xmlpath": None,
     "pastebin": None,
     "usepdb": False,
@@ -113,6 +113,15 @@ class Recorder:
         options.update({name: value for name, value in _OVERRIDES.items() if name in options})
         config.option.basetemp = os.path.join(tempfile.gettempdir(), "pytest-in-guest")
         config.args[:] = self._order["files"]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        # Shown is what the host makes of the reports; but pytest and plugins count on a terminal.
+        terminal = config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None:
+            config.pluginmanager.unregister(terminal)
+            silent = open(os.devnull, "w")  # noqa: SIM115
+            config.pluginmanager.register(type(terminal)(config, silent), "terminalreporter")
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -206,7 +215,8 @@ class Recorder:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._shipper.phase_ended()
         assert self._config is not None
-        # As a terminal does: pytest then fails a test of which subtests have failed.
+        # As a terminal does: pytest then fails a test of which subtests have failed. One more
+        # time does no harm.
         self._config.hook.pytest_report_teststatus(report=report, config=self._config)
         data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
         self._send("report", test=self._running, data=data)

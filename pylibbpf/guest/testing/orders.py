@@ -68,7 +68,7 @@ class Order:
     @classmethod
     def of(cls, start: Start, tests: Sequence[tuple[int, Test]], timeout: float) -> Order:
         """The order for some of a kernel's tests."""
-        more = ["-p", "no:terminalreporter"] + (["--no-cov"] if start.no_coverage else [])
+        more = ["--no-cov"] if start.no_coverage else []
         return cls(
             (*more, *start.args),
             start.path,
