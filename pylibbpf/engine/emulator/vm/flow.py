@@ -7,6 +7,7 @@ All here is about linear in the number of instructions.
 
 from __future__ import annotations
 
+from pylibbpf.engine.emulator.vm.registers import defines, uses
 from pylibbpf.isa import insn as isa
 
 TYPE_CHECKING = False
@@ -15,13 +16,10 @@ if TYPE_CHECKING:
 
     from pylibbpf.isa.insn import Insn
 
-__all__ = ["ALL", "Block", "Flow", "defines", "is_tail_call", "uses"]
+__all__ = ["Block", "Flow"]
 
 # Python 3.11 has 20 blocks in each other at most (CO_MAXBLOCKS); some are needed otherwise.
 _DEEPEST = 12
-
-ALL = (1 << isa.REGISTERS) - 1
-_ARGUMENTS = 0b111110
 
 
 class Block:
@@ -103,7 +101,7 @@ class Flow:
     """The blocks of the function in ``insns[start:end]``; those that nothing reaches are left out.
 
     ``blocks`` is in reverse postorder. ``structured`` is False where the graph is not; then
-    blocks have no loops and no places.
+    blocks have no loops and no places. ``calls``, ``may_goto``: whether there are any.
     """
 
     def __init__(self, insns: Sequence[Insn], start: int, end: int) -> None:
@@ -123,6 +121,7 @@ class Flow:
     def _cut(self) -> Block:
         insns, end = self.insns, self.end
         heads = {self.start}
+        self.calls = self.may_goto = False
         at = self.start
         ends: dict[int, tuple[int | None, int | None]] = {}
         while at < end:
@@ -133,13 +132,18 @@ class Flow:
                 if op == isa.EXIT:
                     ends[at] = (None, None)
                     heads.add(at + 1)
-                elif op != isa.CALL:
+                elif op == isa.CALL:
+                    self.calls = True
+                else:
+                    self.may_goto = self.may_goto or op == isa.JCOND
                     target = (
                         at + 1 + (insns[at].imm if code == isa.JMP32 | isa.JA else insns[at].off)
                     )
                     ends[at] = (target, None if op == isa.JA else at + 1)
                     heads.add(target)
                     heads.add(at + 1)
+            elif kind == isa.LD and code != isa.LD_IMM64:
+                self.calls = True  # of who reads the packet
             at += 2 if code == isa.LD_IMM64 else 1
         order = sorted(head for head in heads if head < end)
         blocks = {head: Block(head) for head in order}
@@ -163,6 +167,8 @@ class Flow:
     def liveness(self) -> None:
         """Find what registers are read after each block."""
         facts = {block: _summary(self.insns, block) for block in self.blocks}
+        self.with_r10 = [block for block in self.blocks if facts[block][0] >> isa.R10]
+        """The blocks that read r10."""
         before: dict[Block, int] = dict.fromkeys(self.blocks, 0)
         work = list(self.blocks)  # popped from the end: the last first
         waiting = set(work)
@@ -346,73 +352,6 @@ def _number(entry: Block, inline: dict[Block, list[Block]]) -> None:
             work.append((block, True))
         work += [(join, False) for join in reversed(block.inner)]
         work += [(child, False) for child in inline.get(block, ())]
-
-
-# --------------------------------------------------------------------------------- registers
-
-
-def is_tail_call(insn: Insn) -> bool:
-    return insn.code == isa.CALL_CODE and insn.src == isa.HELPER and insn.imm == isa.TAIL_CALL
-
-
-def uses(insn: Insn) -> int:
-    """The registers (bits) that an instruction reads."""
-    code = insn.code
-    kind = code & isa.CLASS_MASK
-    dst, src = 1 << insn.dst, 1 << insn.src
-    if kind in (isa.ALU, isa.ALU64):
-        op = code & isa.OP_MASK
-        if op == isa.END or op == isa.NEG:
-            return dst
-        if op == isa.MOV:
-            return src if code & isa.X else 0
-        return dst | src if code & isa.X else dst
-    if kind in (isa.JMP, isa.JMP32):
-        op = code & isa.OP_MASK
-        if op == isa.CALL:
-            if code & isa.X:
-                return _ARGUMENTS | dst
-            # A tail call that goes nowhere leaves r0 as it was.
-            return _ARGUMENTS | 1 if is_tail_call(insn) else _ARGUMENTS
-        if op == isa.EXIT:
-            return 1
-        if op in (isa.JA, isa.JCOND):
-            return 0
-        return dst | src if code & isa.X else dst
-    if kind == isa.LDX:
-        return src
-    if kind == isa.ST:
-        return dst
-    if kind == isa.STX:
-        if code & isa.MODE_MASK == isa.ATOMIC:
-            if insn.imm == isa.LOAD_ACQ:
-                return src
-            return dst | src | (1 if insn.imm == isa.ATOMIC_CMPXCHG else 0)
-        return dst | src
-    if code & isa.MODE_MASK in (isa.ABS, isa.IND):
-        return 1 << 6 | (src if code & isa.MODE_MASK == isa.IND else 0)
-    return 0
-
-
-def defines(insn: Insn) -> int:
-    """The registers (bits) that an instruction writes, whatever happens."""
-    code = insn.code
-    kind = code & isa.CLASS_MASK
-    if kind in (isa.ALU, isa.ALU64, isa.LDX):
-        return 1 << insn.dst
-    if kind == isa.LD:
-        return 1 if code & isa.MODE_MASK in (isa.ABS, isa.IND) else 1 << insn.dst
-    if kind in (isa.JMP, isa.JMP32):
-        if code & isa.OP_MASK != isa.CALL:
-            return 0
-        return 0 if is_tail_call(insn) else 1
-    if kind == isa.STX and code & isa.MODE_MASK == isa.ATOMIC:
-        if insn.imm == isa.LOAD_ACQ:
-            return 1 << insn.dst
-        if insn.imm == isa.ATOMIC_CMPXCHG:
-            return 1
-        return 1 << insn.src if insn.imm & isa.FETCH and insn.imm != isa.STORE_REL else 0
-    return 0
 
 
 def _summary(insns: Sequence[Insn], block: Block) -> tuple[int, int]:

@@ -16,46 +16,32 @@ Otherwise, or if the text would be nested too deep, blocks are branches of a bin
 ``if b<number:`` in one loop. Either way the text grows as the program does, and no faster.
 
 Loops take their turns from an iterator that counts what they cost: see ``fuel`` in
-``translator.py``. It is charged the instructions that each way round runs at least.
+``names.py``. It is charged the instructions that each way round runs at least.
 """
 
 from __future__ import annotations
 
-from pylibbpf.engine.emulator.vm.flow import Block, Flow, defines, uses
-from pylibbpf.engine.emulator.vm.statements import FULL, Known, Statements
-from pylibbpf.isa import alu
+from pylibbpf.engine.emulator.vm.branches import Branches
+from pylibbpf.engine.emulator.vm.loops import Changes, costs
+from pylibbpf.engine.emulator.vm.writer import TooDeep, Writer
 from pylibbpf.isa import insn as isa
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
+    from pylibbpf.engine.emulator.vm.flow import Block, Flow
+    from pylibbpf.engine.emulator.vm.known import Known
+    from pylibbpf.engine.emulator.vm.statements import Statements
     from pylibbpf.isa.insn import Insn
 
-__all__ = ["TURNS", "write"]
+__all__ = ["write"]
 
-# Python's parser allows 100 levels of indentation, and 20 loops and the like in each other.
-_DEEPEST = 80
-_LOOPS = 17
+_LOOPS = 17  # Python allows 20 loops and the like in each other
 _ONCE = 8  # from this depth on no loops that run once
 _JOIN = 3  # so many ways to a place are worth one
-_BRANCHES = 12  # blocks in branches deeper than this get a number of their own
 _SMALL = 3  # so many instructions, with the exit, are repeated rather than jumped to
-
-# No loop runs so often in one call of a function: that takes an hour. So a register to which
-# a loop adds no more than _STEP at a time stays below 2**64.
-TURNS = 1 << 36
-_STEP = 1 << 24
-LOWEST = 1 << 44  # no region lies below
-_ANDS = (isa.ALU | isa.AND | isa.K, isa.ALU64 | isa.AND | isa.K)
-
 
 # A line that may become one; Python skips it.
 NOTHING = ""
-
-
-class _TooDeep(Exception):  # no error: the other way of writing is taken
-    """The text would be nested deeper than Python can read it."""
 
 
 def write(flow: Flow, out: Statements, entry: Known) -> dict[int, int]:
@@ -68,11 +54,11 @@ def write(flow: Flow, out: Statements, entry: Known) -> dict[int, int]:
         tree = _Tree(flow, out, entry.copy())
         try:
             tree.write()
-            return _costs(flow)
-        except _TooDeep:
+            return costs(flow)
+        except TooDeep:
             del out.lines[mark[0] :], out.places[mark[0] :]
             out.indent = mark[1]
-    _Branches(flow, out).write()
+    Branches(flow, out).write()
     return {flow.start: 1}
 
 
@@ -84,55 +70,6 @@ def _small(insns: tuple[Insn, ...], block: Block) -> bool:
         insn.code & isa.CLASS_MASK in (isa.ALU, isa.ALU64)
         for insn in insns[block.start : block.end - 1]
     )
-
-
-class _Writer:
-    """What both ways of writing have in common."""
-
-    def __init__(self, flow: Flow, out: Statements) -> None:
-        self.flow = flow
-        self.out = out
-        self.depth = 0
-        self.start = out.indent
-
-    def deeper(self, by: int) -> None:
-        self.depth += by
-        if self.depth > _DEEPEST:
-            raise _TooDeep
-        self.out.indent = self.start + " " * self.depth
-
-    def statements(self, block: Block) -> Insn:
-        """Write what a block does, and give its last instruction."""
-        out = self.out
-        out.block(block.start, block.end)
-        last = self.flow.insns[block.end - 1]
-        at = block.end - 1
-        out.at = at
-        if block.taken is None and block.follows is not None:
-            out.settle(block.live)  # it just ends
-        else:
-            out.settle(block.live | uses(last))
-        out.at = at
-        return last
-
-    def condition(self, last: Insn) -> tuple[str, str]:
-        out = self.out
-        if last.code == isa.JMP | isa.JCOND:
-            out.put("m-=1")
-            return "m<0", "m>=0"
-        return out.condition(last)
-
-    def refine(self, known: Known, last: Insn, taken: bool) -> Known:
-        out = self.out
-        known = known.copy()
-        if last.code != isa.JMP | isa.JCOND:
-            out.known = known
-            out.refine(last, taken)
-        return known
-
-    def exit(self) -> None:
-        out = self.out
-        out.put(f"return {out.whole(0)}")
 
 
 class _Loop:
@@ -151,7 +88,7 @@ class _Loop:
         self.left: set[int] = set()
 
 
-class _Tree(_Writer):
+class _Tree(Writer):
     """Writes a structured function.
 
     What a method returns says how control gets to the end of what it wrote: by having set ``t``
@@ -170,7 +107,7 @@ class _Tree(_Writer):
         for block in flow.blocks:
             self.placed.update(block.inner, block.after)
         self.opened: set[Block] = set()
-        self.changes = _Changes(flow) if flow.loops else None
+        self.changes = Changes(flow) if flow.loops else None
 
     def write(self) -> None:
         out = self.out
@@ -252,7 +189,7 @@ class _Tree(_Writer):
 
     def _open(self, text: str, loop: _Loop) -> int:
         if len(self.loops) >= _LOOPS:
-            raise _TooDeep
+            raise TooDeep
         self.loops.append(loop)
         return self._under(text)
 
@@ -427,285 +364,3 @@ class _Tree(_Writer):
     def _arrives(self, block: Block, target: Block, known: Known) -> None:
         if target.visit > block.visit:
             self._arrive(target, known)
-
-
-def _costs(flow: Flow) -> dict[int, int]:
-    """What a turn of each loop costs: no more than the instructions that it must have run.
-
-    That are the blocks that all ways round pass. The last turn of an inner loop may end early,
-    each time that the loop is entered: for that the loop around pays less.
-    """
-    heads = sorted((block for block in flow.blocks if block.back), key=_by_depth)
-    inner: dict[Block, int] = {}
-    for head in heads:
-        if head.parent is not None:
-            inner[head.parent] = inner.get(head.parent, 0) + 1
-    costs: dict[Block, int] = {}
-    for head in heads:
-        cost = min(_way(head, latch) for latch in head.back)
-        outer = head.parent
-        if outer is not None:
-            share = max(1, (costs[outer] - 1) // inner[outer])
-            cost = min(cost, share)
-            inner[outer] -= 1
-            costs[outer] = max(1, costs[outer] - cost)
-        costs[head] = cost
-    return {head.start: cost for head, cost in costs.items()}
-
-
-def _by_depth(head: Block) -> int:
-    return head.deep
-
-
-def _way(head: Block, latch: Block) -> int:
-    cost = 0
-    block = latch
-    while True:
-        cost += block.end - block.start
-        if block is head:
-            return cost
-        block = block.idom
-
-
-class _Changes:
-    """What loops do to registers."""
-
-    def __init__(self, flow: Flow) -> None:
-        self.insns = flow.insns
-        self.loops: dict[Block, list[int | None]] = {}
-        self.blocks: dict[Block, list[Block]] = {}
-        self.calling: set[Block] = set()
-        for block in flow.blocks:
-            head = block.loop
-            if head is None:
-                continue
-            steps = _steps(flow.insns, block)
-            calls = _calls(flow.insns, block)
-            while head is not None:
-                self.blocks.setdefault(head, []).append(block)
-                if calls:
-                    self.calling.add(head)
-                there = self.loops.setdefault(head, [0] * isa.R10)
-                for r, step in enumerate(steps):
-                    if step != 0:
-                        mine = there[r]
-                        there[r] = None if mine is None or step is None else mine + step
-                head = head.parent
-
-    def enter(self, head: Block, known: Known) -> None:
-        """Know at the start of a loop only what all its turns leave as it is."""
-        for r, step in enumerate(self.loops[head]):
-            if step == 0:
-                continue
-            low, high = known.ranges[r]
-            known.ranges[r] = FULL
-            known.frame.pop(r, None)
-            if step is None:
-                known.held.pop(r, None)
-            if step is not None and high + step * TURNS <= alu.U64:
-                known.ranges[r] = (low, high + step * TURNS)
-        known.root.clear()
-        known.found.clear()
-        if head in self.calling:
-            known.held.clear()
-
-    def bases(
-        self, head: Block, known: Known, out: Statements
-    ) -> dict[int, tuple[int, bool, bool]]:
-        """Find registers that the loop only adds to, and reads or writes through.
-
-        Of each: the least offset, and which of both.
-
-        Each stays in its region, or gets out at the far end: so that is looked up before the loop.
-        """
-        found: dict[int, tuple[int, bool, bool]] = {}
-        if head in self.calling:
-            return found
-        steps = self.loops[head]
-        may = {
-            r
-            for r in range(isa.R10)
-            if steps[r] is not None
-            and r not in known.frame
-            and r not in known.held
-            and known.ranges[r][1] >= LOWEST
-        }
-        if not may:
-            return found
-        for block in self.blocks[head]:
-            for r, off, write in _accesses(self.insns, block, may, out):
-                least, read_too, write_too = found.get(r, (0, False, False))
-                found[r] = (min(least, off), read_too or not write, write_too or write)
-        return found
-
-
-def _calls(insns: Sequence[Insn], block: Block) -> bool:
-    """Whether anything in a block could take regions away."""
-    for insn in insns[block.start : block.end]:
-        code = insn.code
-        kind = code & isa.CLASS_MASK
-        if kind == isa.LD and code & isa.MODE_MASK in (isa.ABS, isa.IND):
-            return True
-        if kind == isa.JMP and code & isa.OP_MASK == isa.CALL:
-            return True
-    return False
-
-
-def _accesses(
-    insns: Sequence[Insn], block: Block, may: set[int], out: Statements
-) -> Iterator[tuple[int, int, bool]]:
-    """Go through the accesses of a block: from which of these registers, offset, if it writes."""
-    origin = {r: r for r in may}
-    at = block.start
-    while at < block.end:
-        insn = insns[at]
-        code, dst = insn.code, insn.dst
-        kind = code & isa.CLASS_MASK
-        base = None
-        if kind == isa.LDX:
-            base = insn.src
-        elif kind in (isa.ST, isa.STX) and code & isa.MODE_MASK == isa.MEM:
-            base = dst
-        if base in origin and at not in out.slow and at not in out.probes:
-            yield origin[base], insn.off, kind != isa.LDX
-        if code == isa.ALU64 | isa.MOV | isa.X and not insn.off and insn.src in origin:
-            origin[dst] = origin[insn.src]
-        elif code == isa.ALU64 | isa.ADD | isa.X:
-            if dst not in origin and insn.src in origin:
-                origin[dst] = origin[insn.src]
-        elif code != isa.ALU64 | isa.ADD | isa.K or insn.imm < 0:
-            written = defines(insn)
-            for r in list(origin):
-                if written >> r & 1:
-                    del origin[r]
-        at += 2 if code == isa.LD_IMM64 else 1
-
-
-def _steps(insns: Sequence[Insn], block: Block) -> list[int | None]:
-    """How much a block adds to each register at most; None: it does something else to it."""
-    steps: list[int | None] = [0] * isa.REGISTERS
-    small: dict[int, int] = {}  # registers that are known to hold no more than this
-    at = block.start
-    while at < block.end:
-        insn = insns[at]
-        written = defines(insn)
-        if written:
-            dst = insn.dst
-            code = insn.code
-            step: int | None = None
-            if code == isa.ALU64 | isa.ADD | isa.K and 0 <= insn.imm < _STEP:
-                step = insn.imm
-            elif code == isa.ALU64 | isa.ADD | isa.X and insn.src != dst:
-                step = small.get(insn.src)
-            for r in range(isa.R10):
-                if written >> r & 1:
-                    mine = steps[r]
-                    steps[r] = None if step is None or mine is None else mine + step
-                    small.pop(r, None)
-            if code == isa.LDX | isa.MEM | isa.B:
-                small[dst] = 0xFF
-            elif code == isa.LDX | isa.MEM | isa.H:
-                small[dst] = 0xFFFF
-            elif code in _ANDS and 0 <= insn.imm < _STEP:
-                small[dst] = insn.imm
-        at += 2 if insn.code == isa.LD_IMM64 else 1
-    return steps
-
-
-class _Branches(_Writer):
-    """Writes any function: one loop, in which ``b`` says which block is next."""
-
-    def write(self) -> None:
-        flow, out = self.flow, self.out
-        blocks = flow.blocks
-        heads = [blocks[0]]
-        heads += [
-            block
-            for block in blocks[1:]
-            if len(block.preds) > 1 or any(p.visit >= block.visit for p in block.preds)
-        ]
-        self.numbers = {block: number for number, block in enumerate(heads)}
-        self.heads = heads
-        out.at = flow.start
-        out.put("b=0")
-        out.put(f"for _ in g{flow.start}:")
-        # Blocks that get a number on the way, as they are too deep where they would stand, come
-        # behind: so the tree is written over the numbers that there are in the end.
-        self.texts: list[tuple[list[str], list[int]]] = []
-        lines, places, outside = out.lines, out.places, out.indent
-        done = 0
-        while done < len(self.heads):
-            out.lines, out.places = [], []
-            self.start = ""
-            self.depth = 0
-            self.deeper(0)
-            self._head(self.heads[done])
-            self.texts.append((out.lines, out.places))
-            done += 1
-        out.lines, out.places = lines, places
-        self._tree(outside + " ")
-        out.indent = outside
-
-    def _tree(self, indent: str) -> None:
-        """Write the binary tree over all that has a number."""
-        out = self.out
-        work = [(0, len(self.texts), indent, "")]
-        while work:
-            low, high, indent, line = work.pop()
-            if line:
-                out.lines.append(indent + line)
-                out.places.append(self.flow.start)
-            elif high - low == 1:
-                lines, places = self.texts[low]
-                out.lines += [indent + text for text in lines]
-                out.places += places
-            else:
-                middle = (low + high) // 2
-                work.append((middle, high, indent + " ", ""))
-                work.append((0, 0, indent, "else:"))
-                work.append((low, middle, indent + " ", ""))
-                work.append((0, 0, indent, f"if b<{middle}:"))
-
-    def _head(self, head: Block) -> None:
-        out = self.out
-        out.known = Known()
-        block: Block | None = head
-        while block is not None:
-            block = self._block(block)
-
-    def _block(self, block: Block) -> Block | None:
-        """Write a block; give the one to go on with."""
-        out = self.out
-        last = self.statements(block)
-        taken, follows = block.taken, block.follows
-        if taken is None and follows is None:
-            self.exit()
-            return None
-        if taken is None or follows is None or taken is follows:
-            target = taken or follows
-            assert target is not None
-            if taken is not None and taken is follows and last.code == isa.JMP | isa.JCOND:
-                out.put("m-=1")
-            return self._go(target)
-        yes, _ = self.condition(last)
-        known = out.known
-        otherwise = self.refine(known, last, False)
-        out.known = self.refine(known, last, True)
-        out.put(f"if {yes}:")
-        self.deeper(1)
-        if taken not in self.numbers and self.depth > _BRANCHES:
-            self.numbers[taken] = len(self.heads)
-            self.heads.append(taken)
-        there: Block | None = self._go(taken)
-        while there is not None:
-            there = self._block(there)
-        self.deeper(-1)
-        out.known = otherwise
-        return self._go(follows)
-
-    def _go(self, target: Block) -> Block | None:
-        if target not in self.numbers:
-            return target
-        self.out.put(f"b={self.numbers[target]}")
-        self.out.put("continue")
-        return None

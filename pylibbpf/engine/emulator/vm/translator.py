@@ -14,26 +14,25 @@ counts each, where the translator counts turns of loops.
 from __future__ import annotations
 
 import hashlib
-import operator
-import struct
-from itertools import chain, repeat
 from types import CodeType, FunctionType
 
-from pylibbpf.engine.emulator.vm.flow import Flow, uses
-from pylibbpf.engine.emulator.vm.interpreter import Frame, Interpreter, Machine, cast, unknown_call
-from pylibbpf.engine.emulator.vm.layout import TURNS, write
+from pylibbpf.engine.emulator.vm.flow import Flow
+from pylibbpf.engine.emulator.vm.interpreter import Frame, Interpreter, Machine, unknown_call
+from pylibbpf.engine.emulator.vm.known import Known
+from pylibbpf.engine.emulator.vm.layout import write
+from pylibbpf.engine.emulator.vm.names import SHARED, memory_names, settle, spend
+from pylibbpf.engine.emulator.vm.registers import uses
 from pylibbpf.engine.emulator.vm.run import BEFORE_TAIL_CALL
-from pylibbpf.engine.emulator.vm.statements import Known, Statements
+from pylibbpf.engine.emulator.vm.statements import Statements
 from pylibbpf.errors import MemoryFault, RunError
 from pylibbpf.isa import alu
 from pylibbpf.isa import insn as isa
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from types import TracebackType
 
-    from pylibbpf.engine.emulator.vm.memory import Memory
     from pylibbpf.engine.emulator.vm.program import Program
     from pylibbpf.engine.emulator.vm.run import Run
     from pylibbpf.isa.insn import Insn
@@ -44,15 +43,10 @@ __all__ = ["EXACT", "Translator"]
 
 # A run that may do no more instructions than this is interpreted.
 EXACT = 1 << 16
-# Instructions that a loop takes from the budget at once, when it has run for a while.
-_PORTION = 1 << 16
 # Programs kept translated, in all.
 _KEPT = 512
 # How often a program is translated anew for accesses that did not fit; then all are written so.
 _AGAIN = 4
-
-# What a look into a dictionary of regions, or at bytes, raises where it cannot be done.
-_MISSES = (KeyError, IndexError, OverflowError, struct.error)
 
 
 class _Text:
@@ -103,7 +97,7 @@ class Bound:
         self.translation = translation
         self.version = translation.version
         self.functions: dict[int, Function] = {}
-        self.globals = {**_SHARED, **_memory_names(program.memory), "PR": program}
+        self.globals = {**SHARED, **memory_names(program.memory), "PR": program}
 
 
 class Translator:
@@ -117,7 +111,7 @@ class Translator:
     ) -> int:
         """Run a function to its end; see :class:`~pylibbpf.engine.emulator.vm.run.Executor`."""
         if run.left < EXACT:
-            _settle(run)
+            settle(run)
             return _INTERPRETER.call(run, program, start, r1, r2, r3, r4, r5)
         bound = program.translated
         if bound is None or bound.version != bound.translation.version:
@@ -125,7 +119,7 @@ class Translator:
         if not start:
             run.left -= 1
             if run.deadline is not None or not run.left & 0xFF:
-                _spend(run)
+                spend(run)
         function = bound.functions.get(start)
         if function is None:
             function = _function(program, bound, start)
@@ -157,7 +151,7 @@ def _write(program: Program, start: int, slow: frozenset[int]) -> tuple[str, lis
     later = [other for other in program.starts if other > start]
     flow = Flow(insns, start, later[0] if later else len(insns))
     out = Statements(insns, slow=slow, probes=program.probes, fatal=program.fatal)
-    shown, calls, legacy = _needs(flow, program.probes)
+    shown = _shown(flow, program.probes)
     known = Known()
     zero = [r for r in (0, 6, 7, 8, 9) if flow.entry_live >> r & 1]
     for r in zero:
@@ -174,7 +168,7 @@ def _write(program: Program, start: int, slow: frozenset[int]) -> tuple[str, lis
     # Raises: this is what Run.enter() finds wrong.
     head.append(f" if run.frames>={isa.FRAMES} or run.stack>{deep}:run.enter(PR,{start})")
     leave = []
-    if shown or calls:
+    if shown or flow.calls:
         head.append(f" run.frames+=1;run.stack+={depth}")
         leave.append(f"run.frames-=1;run.stack-={depth}")
     if shown:
@@ -184,7 +178,7 @@ def _write(program: Program, start: int, slow: frozenset[int]) -> tuple[str, lis
         head.append(f" k=B({isa.STACK_SIZE})")
     if zero:
         head.append(f" {'='.join(f'r{r}' for r in zero)}=0")
-    if legacy:
+    if flow.may_goto:
         head.append(f" m={isa.LOOPS}")
     head += [f" g{at}=fuel(run,{cost})" for at, cost in sorted(costs.items())]
     head.append(" try:")
@@ -196,23 +190,15 @@ def _write(program: Program, start: int, slow: frozenset[int]) -> tuple[str, lis
     return "\n".join(lines), places, out.names
 
 
-def _needs(flow: Flow, probes: frozenset[int]) -> tuple[bool, bool, bool]:
-    """Whether others may see the stack frame, whether there are calls, and may_goto."""
-    shown = calls = counts = False
+def _shown(flow: Flow, probes: frozenset[int]) -> bool:
+    """Whether others may see the stack frame."""
     r10 = 1 << isa.R10
-    for block in flow.blocks:
+    for block in flow.with_r10:
         for at in range(block.start, block.end):
             insn = flow.insns[at]
-            code = insn.code
-            kind = code & isa.CLASS_MASK
-            if kind == isa.JMP:
-                calls = calls or code & isa.OP_MASK == isa.CALL
-                counts = counts or code & isa.OP_MASK == isa.JCOND
-            elif kind == isa.LD:
-                calls = calls or code != isa.LD_IMM64
-            if uses(insn) & r10 and not shown:
-                shown = not _plain(insn) or at in probes
-    return shown, calls, counts
+            if uses(insn) & r10 and (at in probes or not _plain(insn)):
+                return True
+    return False
 
 
 def _plain(insn: Insn) -> bool:
@@ -304,206 +290,6 @@ def _callx(program: Program) -> Callable[..., int]:
     return callx
 
 
-# --------------------------------------------------------------------------------------- names
-
-
-def _tail(run: Run, program: Program, r1: int, r2: int, r3: int) -> Program | None:
-    return run.tail(program, r1, r2, r3)
-
-
-def _fatal(program: Program, at: int) -> None:
-    raise RunError(program.fatal[at])
-
-
-def _packet(run: Run, r6: int, offset: int, size: int) -> int | None:
-    if run.packet is None:
-        raise RunError("reads the packet, and there is none")
-    found = run.packet(r6, alu.signed(offset, 32), size)
-    return None if found is None else int.from_bytes(found, "big")
-
-
-class _Grant:
-    """Turns that a loop was given, of which it may have taken some, and what each costs."""
-
-    __slots__ = ("cost", "given", "turns")
-
-    def __init__(self, cost: int) -> None:
-        self.cost = cost
-        self.given = 0
-        self.turns: Iterator[None] = repeat(None, 0)
-
-    def settle(self, run: Run) -> None:
-        """Pay for what was taken since this was last done."""
-        rest = operator.length_hint(self.turns)
-        run.left -= (self.given - rest) * self.cost
-        self.given = rest
-
-
-def _settle(run: Run) -> None:
-    """Pay for all that was taken: now ``run.left`` is what is left."""
-    for grant in run.grants:
-        grant.settle(run)
-
-
-def _spend(run: Run) -> None:
-    """See whether the run may go on."""
-    _settle(run)
-    run.check()
-
-
-def _turns(run: Run, cost: int) -> Iterator[Iterator[None]]:
-    """Turns for a loop, in portions that grow; they are paid for when they were taken."""
-    grant = _Grant(cost)
-    run.grants.append(grant)
-    most = max(1, _PORTION // cost)
-    turns, taken = 16, 0
-    run.left += cost  # the first turn is paid for when there is a second
-    try:
-        while True:
-            _settle(run)
-            if run.left < cost or taken >= TURNS:
-                run.left = -1
-            if run.left < 0 or run.deadline is not None:
-                run.check()
-            # Other loops around or inside have theirs: no more than half, so that there is
-            # something to pay with.
-            grant.given = min(turns, most, max(1, run.left // cost // 2))
-            grant.turns = repeat(None, grant.given)
-            taken += grant.given
-            yield grant.turns
-            turns *= 2
-    finally:
-        grant.settle(run)
-        run.grants.remove(grant)
-
-
-def fuel(run: Run, cost: int) -> Iterator[None]:
-    """What a loop goes round on: it ends the run by an error when the budget is used up."""
-    return chain.from_iterable(_turns(run, cost))
-
-
-_SHARED: dict[str, object] = {
-    # Without this, Python would add all its built-in functions.
-    "__builtins__": {},
-    "M": alu.U64,
-    "L": alu.U32,
-    "H": alu.U64 ^ alu.U32,
-    "Z": bytearray(),
-    "B": bytearray,
-    "E": (RunError, *_MISSES),
-    "fuel": fuel,
-    "spend": _spend,
-    "u2": struct.Struct("<H").unpack_from,
-    "u4": struct.Struct("<I").unpack_from,
-    "u8": struct.Struct("<Q").unpack_from,
-    "i1": struct.Struct("<b").unpack_from,
-    "i2": struct.Struct("<h").unpack_from,
-    "i4": struct.Struct("<i").unpack_from,
-    "p2": struct.Struct("<H").pack_into,
-    "p4": struct.Struct("<I").pack_into,
-    "p8": struct.Struct("<Q").pack_into,
-    "pack32": struct.Struct("<I").pack,
-    "pack64": struct.Struct("<Q").pack,
-    "swap32": struct.Struct(">I").unpack,
-    "swap64": struct.Struct(">Q").unpack,
-    "sdiv": alu.BINARY[isa.DIV, 1],
-    "smod": alu.BINARY[isa.MOD, 1],
-    "cast": cast,
-    "fatal": _fatal,
-    "tail": _tail,
-    "packet": _packet,
-}
-
-
-_ATOMIC = {
-    4: (struct.Struct("<I").unpack_from, struct.Struct("<I").pack_into),
-    8: (struct.Struct("<Q").unpack_from, struct.Struct("<Q").pack_into),
-}
-
-
-def _memory_names(memory: Memory) -> dict[str, object]:
-    readable, writable = memory.readable, memory.writable
-
-    def atomic(address: int, size: int, imm: int, src: int, r0: int) -> int:
-        data = writable.get(address >> 32)
-        offset = address & alu.U32
-        if data is None or offset & (size - 1) or offset >= len(data):
-            return memory.atomic(address, size, imm, src, r0)
-        load, store = _ATOMIC[size]
-        op = imm if imm >= isa.ATOMIC_XCHG else imm & ~isa.FETCH
-        with memory.lock:
-            old: int = load(data, offset)[0]
-            store(data, offset, alu.ATOMICS[op](old, src, r0) & (1 << 8 * size) - 1)
-        return old
-
-    def adder(size: int) -> Callable[[int, int], int]:
-        load, store = _ATOMIC[size]
-        mask = (1 << 8 * size) - 1
-
-        def add(address: int, src: int) -> int:
-            data = writable.get(address >> 32)
-            offset = address & alu.U32
-            if data is None or offset & (size - 1) or offset >= len(data):
-                return memory.atomic(address, size, isa.ATOMIC_ADD, src)
-            with memory.lock:
-                old: int = load(data, offset)[0]
-                store(data, offset, old + src & mask)
-            return old
-
-        return add
-
-    def probe(address: int, size: int) -> int:
-        try:
-            return memory.load(address, size)
-        except MemoryFault:
-            return 0
-
-    def probed(address: int, size: int, value: int) -> None:
-        try:
-            memory.store(address, size, value)
-        except MemoryFault:
-            return
-
-    def atomic_probed(address: int, size: int, imm: int, src: int, r0: int) -> int | None:
-        try:
-            return memory.atomic(address, size, imm, src, r0)
-        except MemoryFault:
-            return None
-
-    def acquire_probed(address: int, size: int) -> int:
-        try:
-            return memory.load_acquire(address, size)
-        except MemoryFault:
-            return 0
-
-    def release_probed(address: int, size: int, value: int) -> None:
-        try:
-            memory.store_release(address, size, value)
-        except MemoryFault:
-            return
-
-    return {
-        "P": readable,
-        "W": writable,
-        "Pget": readable.get,
-        "Wget": writable.get,
-        "frame": memory.open_frame,
-        "close": memory.close_frame,
-        "load": memory.load,
-        "store": memory.store,
-        "probe": probe,
-        "probed": probed,
-        "atomic": atomic,
-        "add4": adder(4),
-        "add8": adder(8),
-        "acquire": memory.load_acquire,
-        "release": memory.store_release,
-        "atomic_probed": atomic_probed,
-        "acquire_probed": acquire_probed,
-        "release_probed": release_probed,
-    }
-
-
 # ------------------------------------------------------------------------------------ the rest
 
 
@@ -567,7 +353,7 @@ def _go_on(
     translation: _Translation,
 ) -> int:
     """Interpret a function from an access on that a statement could not do."""
-    _settle(run)
+    settle(run)
     names = traceback.tb_frame.f_locals
     registers = [names.get(f"r{r}", 0) & alu.U64 for r in range(isa.REGISTERS)]
     region = names.get("f")
