@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 DONE, FAILED, MISUSED = 0, 1, 2
 
+# A million instructions (isa.check.MOST), each byte with two spaces, as the runner writes them.
+_LONGEST = 32_000_000
 # What the runner's own plugin for the kernel is given, too. More come with the helpers.
 _KTIME_GET_NS = 5
 
@@ -43,7 +45,11 @@ def main(args: argparse.Namespace) -> int:
     from pylibbpf.cli import complain
 
     try:
-        code = bytes.fromhex(sys.stdin.read())
+        given = sys.stdin.read(_LONGEST + 1) if sys.stdin is not None else ""
+        if len(given) > _LONGEST:
+            complain(f"the program is longer than any can be: over {_LONGEST} characters")
+            return MISUSED
+        code = bytes.fromhex(given)
         memory = bytes.fromhex(args.memory)
     except ValueError as error:
         complain(f"these are no hexadecimal bytes: {error}")

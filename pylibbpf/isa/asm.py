@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["assemble"]
 
 _COMMENT = re.compile(r";|//|(?:^|(?<=\s))#")
-_PREFIX = re.compile(r"\s*(?:\d+:\s*)?\((?P<code>[0-9a-f]{2})\)\s")
-_NUMBER = re.compile(r"\s*\d+:\s")
+_PREFIX = re.compile(r"\s*(?:[0-9]+:\s*)?\((?P<code>[0-9a-f]{2})\)\s")
+_NUMBER = re.compile(r"\s*[0-9]+:\s")
 _LABEL = re.compile(r"\s*(?P<name>[A-Za-z_.$][\w.$]*)\s*:")
 _RAW = ".8byte"
 _NAMED = 6  # of what could stand at a place, in a message

@@ -28,8 +28,8 @@ _KFUNC = "kernel-function"  # what the kernel calls those whose name it does not
 _TOKEN = re.compile(
     r"""
     (?P<slot>\{\w\})
-    | (?P<register>%?[rw]\d+\b)
-    | (?P<number>0[xX][0-9a-fA-F]+\b | \d+\b)
+    | (?P<register>%?[rw][0-9]+\b)
+    | (?P<number>0[xX][0-9a-fA-F]+\b | [0-9]+\b)
     | (?P<sign><<= | s?>>= | s?[<>]= | s[<>] | s?[/%]= | [-+*&|^=!]= | [-+*&=<>(),:\[\]#])
     | (?P<word>[A-Za-z_.$][\w.$]*)
     """,

@@ -59,6 +59,13 @@ def test_failures(
     assert said in err
 
 
+def test_endless_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with open("/dev/zero") as zeros:
+        monkeypatch.setattr(sys, "stdin", zeros)
+        assert main(["exec"]) == 2
+    assert "longer than any can be" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("limit", [["--budget", "1000"], ["--timeout", "0.01"]])
 def test_limits(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], limit: list[str]

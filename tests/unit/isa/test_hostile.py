@@ -11,8 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from isa_programs import CALM, Case, hostile, outcome, programs
 
-from pylibbpf.engine.emulator.vm.interpreter import Interpreter
-
 
 def test_nearly_programs() -> None:
     rng = random.Random(f"{effort.SEED} hostile")
@@ -37,4 +35,5 @@ def test_any_bytes(code: bytes, seed: int) -> None:
 @given(programs())
 def test_a_run_can_be_repeated(case: Case) -> None:
     """Addresses differ between two runs in one process; nothing else may."""
-    assert outcome(Interpreter(), case) == outcome(Interpreter(), case)
+    for executor in isa_checks.EXECUTORS:
+        assert outcome(executor, case) == outcome(executor, case)

@@ -84,13 +84,17 @@ class Program:
         """Functions (their starts) that do tail calls."""
         self.fatal = layout.fatal
         """Instructions that end a run which comes to them, and why."""
-        self.code = memory.map(
-            Region(None, CODE, name, size=len(self.insns) * 8, permissions=0, owner=self)
-        )
         self.constants: dict[int, int] = {}
         """The value of every LD_IMM64, by instruction."""
+        given = constants or {}
         for at in layout.constants:
-            self.constants[at] = self._constant(at, constants or {})
+            if self.insns[at].src not in (0, isa.PSEUDO_FUNC) and at not in given:
+                error = RunError("nothing says what this constant refers to")
+                raise self.locate(error, at)
+        size = len(self.insns) * isa.INSN_SIZE
+        self.code = memory.map(Region(None, CODE, name, size=size, permissions=0, owner=self))
+        for at in layout.constants:
+            self.constants[at] = self._constant(at, given)
 
     def __repr__(self) -> str:
         return f"<Program {self.name!r}, {len(self.insns)} instructions>"
@@ -109,11 +113,7 @@ class Program:
             return isa.imm64(self.insns, at)
         if kind == isa.PSEUDO_FUNC:
             return self.address(at + 1 + self.insns[at].imm)
-        value = given.get(at)
-        if value is None:
-            error = RunError("nothing says what this constant refers to")
-            raise self.locate(error, at)
-        return value
+        return given[at]
 
     def address(self, insn: int) -> int:
         """Give the address of a function, as pointers to it have it."""
