@@ -40,7 +40,7 @@ help:
 	@echo '                  (CLANG=command OUT=folder: with another compiler, elsewhere)'
 	@echo 'make lint         ruff, mypy, import-linter, objects against their sources'
 	@echo 'make bench        the benchmarks, beside C, BCC and PyPI (ONLY=name ARGS="--rounds 5")'
-	@echo 'make wheel-check  build a wheel, and import the extension out of it'
+	@echo 'make wheel-check  build a wheel, import the extension out of it, and run a project with it'
 	@echo 'make clean        remove what setting up and building made'
 	@echo 'PYTHON= names the Python to set up with, VENV= the virtual environment.'
 

@@ -3,18 +3,27 @@
 
 The extension is optional, so that the package installs where there is no compiler; a release
 must have it all the same. The wheel is built from the source distribution, installed into an
-empty environment in which no compiler is found, and used there.
+empty environment in which no compiler is found, and used there. Then a stranger's project
+(tests/stranger) runs its tests with it, in a guest of each kernel: where CI is set that must work,
+elsewhere they are skipped for want of QEMU.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import venv
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+
+from bootstrap import ZIG
+from kernels import KERNELS
+
+from pylibbpf.guest import cache
 
 ROOT = Path(__file__).resolve().parent.parent
 PROBE = """
@@ -64,8 +73,26 @@ def main() -> int:
         run(str(place / "bin" / "python"), "-c", PROBE, cwd=folder, env=empty, shown=True)
         inspect = [str(place / "bin" / "pylibbpf"), "inspect", "--json"]
         run(*inspect, str(ROOT / "examples" / "opensnoop.bpf.o"), cwd=folder, env=empty)
+        stranger(out, place, pip)
         print(f"{wheel.name}: holds the extension, and works where it is installed")
     return 0
+
+
+def stranger(out: Path, place: Path, pip: Sequence[str]) -> None:
+    """Run the tests of a project that has the wheel, pytest and a compiler, and nothing of ours."""
+    project = out / "project"
+    shutil.copytree(ROOT / "tests" / "stranger", project)
+    python = str(place / "bin" / "python")
+    run(*pip, "--python", python, "install", "-q", "pytest", f"ziglang=={ZIG}")
+    environment = {
+        **os.environ,
+        "PATH": f"{place}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": str(out),
+        "PYLIBBPF_CACHE": str(cache.place()),
+    }
+    guests = "require" if os.environ.get("CI") else "auto"
+    tests = ("-m", "pytest", "-q", "-rs", f"--bpf-kernels={KERNELS}", f"--bpf-guests={guests}")
+    run(python, *tests, cwd=str(project), env=environment, shown=True)
 
 
 def run(
