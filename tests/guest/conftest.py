@@ -17,6 +17,11 @@ def guest() -> None:
         pytest.skip("needs a guest: pylibbpf vm run -- python -m pytest tests/guest")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Kernel lockdown cannot be taken back: its tests come last."""
+    items.sort(key=lambda item: item.path.name == "test_lockdown.py")
+
+
 @pytest.fixture(scope="session")
 def ground(guest: None, bpf: None, objects: Path) -> Iterator[Ground]:
     """What rows stand on."""

@@ -76,18 +76,20 @@ def kprobe_session(ground: Ground) -> None:
 
 # ---- functions of programs
 
+# Programs of kprobes fit uprobes, too: these read no memory, which kernel lockdown may forbid.
+
 _UPROBES = {"config": "UPROBE_EVENTS", "needs": "CAP_SYS_ADMIN"}
 _MULTI = {"config": "UPROBE_EVENTS", "since": (6, 6), "libbpf": (1, 3)}
 
 
 @rows.row("uprobe", **_UPROBES)
 def uprobe(ground: Ground) -> None:
-    _user(ground, "uprobe", "attach_uprobe", _LIBRARY, _SYMBOL)
+    _user(ground, "kprobe", "attach_uprobe", _LIBRARY, _SYMBOL)
 
 
 @rows.row("uretprobe", **_UPROBES)
 def uretprobe(ground: Ground) -> None:
-    _user(ground, "uretprobe", "attach_uprobe", _LIBRARY, _SYMBOL, retprobe=True)
+    _user(ground, "kretprobe", "attach_uprobe", _LIBRARY, _SYMBOL, retprobe=True)
 
 
 @rows.row("usdt", ground="usdt", **_UPROBES)
