@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pylibbpf.guest import cache, image, qemu, vmlinux
 from pylibbpf.guest.kernels import Say
-from pylibbpf.guest.outcome import BootFailed, GuestError, Outcome
+from pylibbpf.guest.outcome import BootFailed, GuestError, Outcome, Stopped
 from pylibbpf.guest.session import Job, Output, Session, panic_in
 
 
@@ -40,7 +40,7 @@ def run(job: Job, output: Output, say: Say) -> Outcome:
         # Whether KVM or the kernel is to blame shows without KVM.
         say(f"with KVM, {outcome.message}: starting again without KVM")
         without = _emulated(job, base, program, folder, output, say)
-        if not isinstance(without, BootFailed):
+        if not isinstance(without, (BootFailed, Stopped)):
             qemu.remember(outcome.reason, program, folder)
         return without
     return _emulated(job, base, program, folder, output, say)

@@ -475,6 +475,18 @@ def test_a_kernel_that_cannot_boot_says_nothing_about_kvm(host, monkeypatch):
     assert not (host / "kvm.json").exists()
 
 
+def test_a_stop_says_nothing_about_kvm(host, monkeypatch):
+    monkeypatch.setattr(qemu, "kvm", lambda *_: qemu.Verdict(True))
+    stop = threading.Event()
+    run = Run(
+        "if kvm: sys.exit(1)\nstarted(); write('output', b'x'); stay()",
+        stop=stop,
+        output=lambda data: stop.set(),
+    )
+    assert isinstance(run.outcome, Stopped)
+    assert not (host / "kvm.json").exists()
+
+
 def test_kvm_that_works_is_used(host, monkeypatch):
     monkeypatch.setattr(qemu, "kvm", lambda *_: qemu.Verdict(True))
     run = Run("started(); control('exit 0'); write('output', mark); stay()")
