@@ -397,12 +397,20 @@ def test_frames_are_left_whatever_happens(memory: Place) -> None:
 
 
 def test_control_c_stops_a_program(memory: Place) -> None:
-    run = Run(memory.executor, memory)
     timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        start(memory, "call f\nexit\nf: goto -1", run=run)
-    timer.join()
+
+    def begin(run: Run, *given: int) -> int:
+        timer.start()  # not sooner: an interrupt outside of the run would end the tests
+        return 0
+
+    run = Run(memory.executor, memory)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # not ignored, as by nohup
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start(memory, "call f\nexit\nf: call 5\nL: goto L", run=run, helpers={5: begin})
+        timer.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (run.frames, run.stack) == (0, 0)
     assert len(memory.slots) == 1
 
