@@ -22,7 +22,10 @@ EXECUTORS: tuple[Any, ...] = (Interpreter(), Translator())
 
 # Linux 6.15: the youngest of the instructions that random programs have (load_acquire).
 EVERYTHING = (6, 15)
-_LOGGED = re.compile(r"^(\d+): \(([0-9a-f]{2})\) (.*?)(?:\s+;.*|\s+\d+: .*)?$", re.MULTILINE)
+# Behind the text: a state, the next instruction's state, or (7.2, by a tab) what was analyzed.
+_LOGGED = re.compile(
+    r"^(\d+): \(([0-9a-f]{2})\) ([^\t\n]*?)(?:\s+;.*|\s+\d+: .*|\t.*)?$", re.MULTILINE
+)
 
 
 def kernel_has_everything() -> bool:
