@@ -81,7 +81,12 @@ def main(order: Mapping[str, Any]) -> int:
     recorder = Recorder(order, records, shipper, said)
     # pytest sees its own arguments there, for usage errors and plugins
     sys.argv = ["pytest", *order["args"]]
-    status = int(pytest.main(list(order["args"]), plugins=[recorder]))
+    # pytest would rewrite asserts of this package, which is here before it; where a project makes
+    # errors of warnings (filterwarnings), that one would end it before any test.
+    early = (
+        "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning"
+    )
+    status = int(pytest.main(["-W", early, *order["args"]], plugins=[recorder]))
     shipper.ship()
     records.send("end", status=status, stop=recorder.stop)
     return status
