@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pylibbpf.engine.emulator.vm.known import FULL, HALF, Known
 from pylibbpf.isa import alu
 from pylibbpf.isa import insn as isa
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Arithmetic"]
 
 U64, U32 = alu.U64, alu.U32
+# A statement that does nothing but arithmetic, in which no instruction can fail.
+_SIMPLE = re.compile(r"(r\d+)(>>|<<|[-+*&|^])?=([-rM0-9()&|^<>+*]+)$")
 # Numbers get no longer than this without being masked: arithmetic would get slow.
 _LONGEST = 1 << 120
 # A pointer into the stack that is moved no further does not leave 0 <= x < 2**64.
@@ -49,7 +53,8 @@ class Arithmetic:
         self.places: list[int] = []
         self.indent = ""
         self.at = self.end = 0
-        self.fused = -1
+        self.copied: tuple[int, str, str] | None = None
+        """The line just written, if it copies a register: which to which."""
         self.known = Known()
         self.roots = 0
         self.held: dict[tuple[int, bool], int] = {}
@@ -62,6 +67,17 @@ class Arithmetic:
     # ---------------------------------------------------------------------------- output
 
     def put(self, text: str) -> None:
+        if self.copied is not None:
+            line, dst, src = self.copied
+            self.copied = None
+            found = _SIMPLE.match(text)
+            if found is not None and found[1] == dst and line == len(self.lines) - 1:
+                # What changes a copy just made is made of the original.
+                _, sign, rest = found.groups()
+                rest = re.sub(rf"\b{dst}\b", src, rest)
+                text = f"{dst}={src}{sign}{rest}" if sign else f"{dst}={rest}"
+                self.lines.pop()
+                self.places.pop()
         self.lines.append(self.indent + text if text else "")
         self.places.append(self.at)
 
@@ -132,12 +148,8 @@ class Arithmetic:
             return
         if dst == src:
             return
-        after = self.insns[self.at + 1] if self.at + 1 < self.end else None
-        if after is not None and after.code == isa.ALU64 | isa.ADD | isa.K and after.dst == dst:
-            self.fused = src  # the addition does both
         frame, root, held = known.frame.get(src), self._root(src), known.held.get(src)
-        if self.fused < 0:
-            self.put(f"r{dst}=r{src}")
+        self._copy(dst, src)
         self.set(dst, known.ranges[src])
         if frame is not None:
             known.frame[dst] = frame
@@ -145,6 +157,10 @@ class Arithmetic:
             known.root[dst] = root
         if held is not None:
             known.held[dst] = held
+
+    def _copy(self, dst: int, src: int) -> None:
+        self.put(f"r{dst}=r{src}")
+        self.copied = (len(self.lines) - 1, f"r{dst}", f"r{src}")
 
     def _extend(self, dst: int, src: int, width: int, mask: str) -> None:
         """A sign-extending move of the low ``width`` bits."""
@@ -190,11 +206,7 @@ class Arithmetic:
             elif moved >= 0:
                 name, delta = self._root(dst)
                 root = (name, delta + moved)
-            if self.fused >= 0:
-                self.put(f"r{dst}=r{self.fused}{moved:+}")
-                self.fused = -1
-            else:
-                self.put(f"r{dst}{'+' if moved >= 0 else '-'}={abs(moved)}")
+            self.put(f"r{dst}{'+' if moved >= 0 else '-'}={abs(moved)}")
             low, high = low + moved, high + moved
         elif sign > 0:
             self.put(f"r{dst}+={text}")
@@ -387,7 +399,7 @@ class Arithmetic:
                 range_ = ranges[src]
                 if range_[0] >= 0 and range_[1] <= U32:
                     if dst != src:
-                        self.put(f"r{dst}=r{src}")
+                        self._copy(dst, src)
                     self.set(dst, range_)
                 else:
                     self.put(f"r{dst}=r{src}&{U32}")

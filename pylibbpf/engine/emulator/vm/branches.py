@@ -89,7 +89,7 @@ class Branches(Writer):
             return self._go(target)
         yes, _ = self.condition(last)
         known = out.known
-        otherwise = self.refine(known, last, False)
+        otherwise = self.refine(known.copy(), last, False)
         out.known = self.refine(known, last, True)
         out.put(f"if {yes}:")
         self.deeper(1)

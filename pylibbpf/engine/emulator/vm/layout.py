@@ -239,7 +239,7 @@ class _Tree(Writer):
     def _arrive(self, target: Block, known: Known) -> None:
         there = self.into.get(target)
         if there is None:
-            self.into[target] = known.copy()
+            self.into[target] = known  # nobody else has it
         else:
             there.join(known)
 
@@ -302,7 +302,7 @@ class _Tree(Writer):
             return self._go(block, target, next_, out.known)
         yes, no = self.condition(last)
         known = out.known
-        when, otherwise = self.refine(known, last, True), self.refine(known, last, False)
+        when, otherwise = self.refine(known.copy(), last, True), self.refine(known, last, False)
         # The shorter side first: if it ends there, the other needs no branch of its own.
         if self._inline(block, taken) and not self._inline(block, follows):
             yes, no = no, yes

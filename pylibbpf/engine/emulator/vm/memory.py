@@ -22,12 +22,17 @@ What both executors rely on:
 from __future__ import annotations
 
 import _thread
+import itertools
 import os
 import weakref
 
 from pylibbpf.errors import MemoryFault
 from pylibbpf.isa import alu
 from pylibbpf.isa import insn as isa
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "ARENA",
@@ -133,9 +138,11 @@ class Memory:
         self.lock = _thread.allocate_lock()
         """Held during an atomic operation, and while slots are given out."""
         self._next = _FIRST
-        self._next_frame = _FRAMES
+        self._numbers = itertools.count(0, _STEP)  # of frames
         self._frames: list[Region] = []  # that are not in use
         self._freed: dict[int, str] = {}
+        self.open_frame, self.close_frame = self._frame_calls()
+        """Map a stack frame of zeros, and take it away: its address is not used again for long."""
         _memories.add(self)
 
     def map(self, region: Region) -> Region:
@@ -184,26 +191,30 @@ class Memory:
                 for old in list(freed)[: len(freed) - _REMEMBERED]:
                     freed.pop(old, None)
 
-    def open_frame(self) -> Region:
-        """Map a stack frame of zeros, quickly: it is one that was used before, elsewhere now."""
-        try:
-            region = self._frames.pop()
-        except IndexError:
-            region = Region(bytearray(isa.STACK_SIZE), STACK, strict=True)
-        else:
-            region.data = bytearray(isa.STACK_SIZE)
-        slot = self._next_frame
-        # Taken: by another thread just now, or all the time since the numbers began anew.
-        while self.slots.setdefault(slot, region) is not region:
-            slot = slot + _STEP if slot + _STEP < _FRAMES_END else _FRAMES
-        self._next_frame = slot + _STEP if slot + _STEP < _FRAMES_END else _FRAMES
-        region.base = slot << 32
-        return region
+    def _frame_calls(self) -> tuple[Callable[[], Region], Callable[[Region], None]]:
+        """Make ``open_frame`` and ``close_frame``: functions, as these are quicker than methods."""
+        slots, frames, numbers = self.slots, self._frames, self._numbers
+        first, within, size = _FRAMES, _FRAMES - 1, isa.STACK_SIZE
 
-    def close_frame(self, region: Region) -> None:
-        """Take a stack frame away. Its address is not used again for a long time."""
-        del self.slots[region.base >> 32]
-        self._frames.append(region)
+        def open_frame() -> Region:
+            try:
+                region = frames.pop()
+            except IndexError:
+                region = Region(bytearray(size), STACK, strict=True)
+            else:
+                region.data = bytearray(size)
+            slot = first | next(numbers) & within
+            while slots.setdefault(slot, region) is not region:
+                # It has been open all the time since the numbers began anew.
+                slot = first | next(numbers) & within
+            region.base = slot << 32
+            return region
+
+        def close_frame(region: Region) -> None:
+            del slots[region.base >> 32]
+            frames.append(region)
+
+        return open_frame, close_frame
 
     def find(self, address: int) -> Region | None:
         """Give the region that an address is in, or that it is just behind the end of."""
@@ -305,10 +316,10 @@ class Memory:
             MemoryFault: not all of them are in one region that may be read.
         """
         region = self.slots.get(address >> 32)
-        if region is not None and region.data is not None and region.permissions & READ:
-            offset = address - region.base
-            if offset + size <= region.size:
-                return bytes(region.data[offset : offset + size])
+        if region is not None:
+            offset, data = address & 0xFFFFFFFF, region.data
+            if data is not None and offset + size <= region.size and region.permissions & READ:
+                return bytes(data[offset : offset + size])
         region, offset = self._span(address, size, False)
         return bytes(region.load(at, 1) for at in range(offset, offset + size))
 

@@ -75,6 +75,8 @@ def spend(run: Run) -> None:
 def _turns(run: Run, cost: int) -> Iterator[Iterator[None]]:
     """Turns for a loop, in portions that grow; they are paid for when they were taken."""
     grant = _Grant(cost)
+    if not run.grants:
+        run.grants = []
     run.grants.append(grant)
     most = max(1, _PORTION // cost)
     turns, taken = 16, 0

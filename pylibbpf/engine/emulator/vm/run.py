@@ -101,7 +101,7 @@ class Run:
         self.frames = 0
         self.stack = 0
         self.tail_calls = 0
-        self.grants: list[Any] = []
+        self.grants: Any = ()
         """Instructions that the translator gave to loops, and that ``left`` is still to pay for."""
 
     def start(

@@ -47,6 +47,7 @@ class Statements(Arithmetic):
         insns = self.insns
         at = start
         self.end = end
+        self.copied = None
         while at < end:
             insn = insns[at]
             self.at = at

@@ -58,7 +58,6 @@ class Writer:
         return out.condition(last)
 
     def refine(self, known: Known, last: Insn, taken: bool) -> Known:
-        known = known.copy()
         if last.code != isa.JMP | isa.JCOND:
             known.refine(last, taken)
         return known
