@@ -37,7 +37,8 @@ _start: pytest.StashKey[dict[str, Any]] = pytest.StashKey()  # of orders.Start
 _server: pytest.StashKey[Server] = pytest.StashKey()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    _no_rewriting(pluginmanager)
     group = parser.getgroup("bpf guests", "tests marked bpf_guest, run in throwaway VMs (pylibbpf)")
     group.addoption(
         "--bpf-kernels",
@@ -59,6 +60,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         f"seconds that a test may take in a guest (default: {TIMEOUT:g})",
         default=str(TIMEOUT),
     )
+
+
+def _no_rewriting(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Have pytest take this package as it is.
+
+    It rewrites the asserts of each package that brings a plugin, all its modules, and compiles them
+    anew where it cannot keep the result: in a guest each time, where that takes twenty times as
+    long. No test's asserts stand in them. The set is pytest's own; where it has another name one
+    day, all works but is slower.
+    """
+    marked = getattr(pluginmanager.rewrite_hook, "_must_rewrite", None)
+    if isinstance(marked, set):
+        marked.discard("pylibbpf")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -53,6 +53,18 @@ def test_kernels_of_the_ini_and_the_default(pytester: pytest.Pytester):
     assert [line.rpartition("::")[2] for line in lines[:2]] == ["test_it[6.1]", "test_it[7.2]"]
 
 
+def test_the_library_is_not_rewritten(pytester: pytest.Pytester):
+    pytester.makepyfile(
+        """
+        import pylibbpf.ringbuf
+
+        def test_loader():
+            assert "rewrite" not in type(pylibbpf.ringbuf.__loader__).__module__
+        """
+    )
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
 def test_in_a_guest_marked_tests_run_in_place(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ):
