@@ -126,6 +126,11 @@ def walk(rng: random.Random) -> Case:
         low, high = (-512, 0) if base == isa.R10 else (0, CONTEXT)
         place = rng.choice((low, rng.randrange(low, high), high - 8, high - 64))
         make.add(_ADD64 | isa.K, r, imm=place & ~(0 if rng.random() < 0.2 else 7))
+        if r > pointers[0] and rng.random() < 0.5:  # of the same origin as the one before
+            make.add(_MOV64 | isa.X, r, r - 1)
+            make.add(_ADD64 | isa.K, r, imm=rng.choice((4, 8, 16, -8)))
+            if rng.random() < 0.5:
+                make.add(isa.LDX | isa.MEM | isa.B, rng.choice(numbers), r)
 
     def step() -> None:
         p, n = rng.choice(pointers), rng.choice(numbers)
@@ -143,6 +148,8 @@ def walk(rng: random.Random) -> Case:
             make.add(_ADD64 | isa.K, p, imm=rng.choice((1, 2, 4, 8, 8, 16, -1, -4, -8)))
         elif what < 0.78:
             make.add(_MOV64 | isa.X, p, rng.choice(pointers))
+            if rng.random() < 0.6:
+                make.add(_ADD64 | isa.K, p, imm=rng.choice((1, 4, 8, 16, -8)))
         elif what < 0.86:
             make.add(_MOV64 | isa.X, p, rng.choice((6, rng.choice(pointers))))
             make.add(_ADD64 | isa.X, p, rng.choice((6, 6, rng.choice(pointers))))
@@ -193,3 +200,67 @@ def walk(rng: random.Random) -> Case:
         make.add(isa.ALU64 | isa.SUB | isa.X, r, _CONTEXT)
         make.add(isa.ALU64 | isa.AND | isa.K, r, imm=0xFFFF)
     return make.end((0, 8, 6))
+
+
+def origins(rng: random.Random) -> Case:
+    """Pointers with one origin, moved and used in loops and branches; none leaves its region."""
+    make = _Maker(rng)
+    make.add(_MOV64 | isa.X, _CONTEXT, 1)
+    make.add(isa.LDX | isa.MEM | isa.DW, 8, 1)
+    make.add(_MOV64 | isa.K, 0, imm=1)
+
+    def move() -> None:
+        to = rng.choice((2, 3, 4, 5))
+        make.add(_MOV64 | isa.X, to, rng.choice((1, 1, 2, 3, 4, 5)))
+        if rng.random() < 0.2:
+            make.add(_MOV64 | isa.X, to, 1)
+        make.add(_ADD64 | isa.K, to, imm=rng.choice((0, 4, 8, 16)))
+
+    def use() -> None:
+        base, off, size = rng.randrange(1, 6), rng.choice((0, 0, 1, 8, 16)), rng.choice(_SIZES)
+        if rng.random() < 0.75:
+            make.add(isa.LDX | isa.MEM | size, 6, base, off)
+            make.add(isa.ALU64 | isa.MUL | isa.K, 0, imm=3)
+            make.add(_ADD64 | isa.X, 0, 6)
+        else:
+            make.add(isa.STX | isa.MEM | size, base, 0, off)
+
+    def block(depth: int) -> None:
+        for _ in range(rng.randrange(1, 6)):
+            what = rng.random()
+            if what < 0.25:
+                move()
+            elif what < 0.7 or depth > 3:
+                use()
+            elif what < 0.88:
+                at = len(make.starts)
+                make.starts.append(-1)
+                make.jump(at, isa.JMP | isa.JSET | isa.K, 8, imm=1 << rng.randrange(8))
+                block(depth + 1)
+                make.starts[at] = len(make.insns)
+                make.add(_ADD64 | isa.K, 8, imm=1)
+            elif what < 0.91:
+                make.add(isa.CALL_CODE, imm=1)
+            else:
+                loop(depth)
+
+    def loop(depth: int) -> None:
+        where = -8 * (depth + 1)
+        make.add(isa.ST | isa.MEM | isa.DW, isa.R10, 0, where, rng.randrange(2, 4))
+        top = len(make.starts)
+        make.starts.append(len(make.insns))
+        block(depth + 1)
+        make.add(isa.LDX | isa.MEM | isa.DW, _LEFT, isa.R10, where)
+        make.add(isa.ALU64 | isa.SUB | isa.K, _LEFT, imm=1)
+        make.add(isa.STX | isa.MEM | isa.DW, isa.R10, _LEFT, where)
+        make.jump(top, isa.JMP | isa.JNE | isa.K, _LEFT)
+
+    for r in (2, 3, 4, 5):
+        make.add(_MOV64 | isa.X, r, rng.choice((1, r - 1)))
+        make.add(_ADD64 | isa.K, r, imm=rng.choice((0, 8, 16)))
+        if rng.random() < 0.5:
+            use_of = rng.choice((r, r, 1))
+            make.add(isa.LDX | isa.MEM | isa.B, 6, use_of)
+    for _ in range(rng.randrange(1, 4)):
+        loop(0)
+    return make.end((0, 8))

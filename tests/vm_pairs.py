@@ -64,6 +64,7 @@ KINDS: dict[str, Callable[[random.Random], Case]] = {
     "tame": lambda rng: isa_programs.make(rng, tame=True, size=150),
     "graph": isa_graphs.graph,
     "walk": isa_graphs.walk,
+    "origins": isa_graphs.origins,
 }
 
 

@@ -136,7 +136,9 @@ class Statements(Arithmetic):
             self.put(f"d={regions}[a>>32]")
             self._near(base)
             return "d", "a&L"
-        data, start = f"d{root}{'w' if write else ''}", f"o{root}{'w' if write else ''}"
+        # Names of its own: those of a look before a loop keep their values in the loop.
+        self.roots += 1
+        data, start = f"d{self.roots}", f"o{self.roots}"
         self.put(f"{data}={regions}[{name}>>32];{start}={name}&L")
         self._near(base)
         known.found[root, write] = (data, start, delta)
