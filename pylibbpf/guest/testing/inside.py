@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import pylibbpf
 from pylibbpf.guest.image import RECORDS
 from pylibbpf.guest.testing.output import Shipper
 
@@ -81,12 +82,10 @@ def main(order: Mapping[str, Any]) -> int:
     recorder = Recorder(order, records, shipper, said)
     # pytest sees its own arguments there, for usage errors and plugins
     sys.argv = ["pytest", *order["args"]]
-    # pytest would rewrite asserts of this package, which is here before it; where a project makes
-    # errors of warnings (filterwarnings), that one would end it before any test.
-    early = (
-        "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning"
-    )
-    status = int(pytest.main(["-W", early, *order["args"]], plugins=[recorder]))
+    # pytest would rewrite asserts of this package, which is here before it, and warns that it
+    # cannot; where warnings are errors (filterwarnings, -W), that would end it before any test.
+    pylibbpf.__doc__ = f"{pylibbpf.__doc__}\n\nPYTEST_DONT_REWRITE"
+    status = int(pytest.main(list(order["args"]), plugins=[recorder]))
     shipper.ship()
     records.send("end", status=status, stop=recorder.stop)
     return status

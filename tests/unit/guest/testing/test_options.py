@@ -171,3 +171,27 @@ def test_a_test_that_ends_the_session(pytester: pytest.Pytester, guests: Guests)
     done.assert_outcomes(passed=1)
     done.stdout.fnmatch_lines("*in the guest with Linux 6.12: no more*")
     assert guests.running == 0
+
+
+@pytest.mark.parametrize(("ini", "options"), [("filterwarnings = error", ()), ("", ("-Werror",))])
+def test_where_warnings_are_errors(
+    pytester: pytest.Pytester, guests: Guests, ini: str, options: tuple[str, ...]
+):
+    pytester.makepyfile(
+        test_it="""
+        import warnings
+        import pytest
+
+        @pytest.mark.bpf_guest
+        def test_one():
+            pass
+
+        @pytest.mark.bpf_guest
+        def test_warns():
+            warnings.warn("an error")
+        """
+    )
+    pytester.makeini(f"[pytest]\n{ini}")
+    done = pytester.runpytest_inprocess(*options)
+    done.assert_outcomes(passed=1, failed=1)
+    done.stdout.fnmatch_lines("E*UserWarning: an error")
