@@ -75,14 +75,14 @@ def compare_texts(seed: str) -> int:
     case = make(random.Random(seed), tame=True)
     log = rawbpf.log_of(case.insns)
     ours = dict(disassemble(case.insns))
-    # The first time: 7.2 goes through its program once more, when branches were decided for good.
-    first: dict[int, tuple[str, str]] = {}
-    for number, code, text in _LOGGED.findall(log):
-        first.setdefault(int(number), (code, text))
-    for at, (code, text) in first.items():
+    lines = _LOGGED.findall(log)
+    for number, code, text in lines:
+        at = int(number)
+        if text.startswith("goto pc") and ours[at].startswith("if "):
+            continue  # 7.2 decides branches on constants before it verifies
         assert text == ours[at], f"seed {seed}, instruction {at}: {text!r}, not {ours[at]!r}"
         assert int(code, 16) == case.insns[at].code
-    return len(first)
+    return len(lines)
 
 
 def survive(code: bytes, rng: random.Random, executor: Any = None) -> str:
