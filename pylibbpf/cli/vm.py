@@ -93,9 +93,14 @@ def _guest_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value < 1e9:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of seconds such as 30 (0: no limit)"
+        )
     return value
 
 

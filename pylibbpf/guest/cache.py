@@ -57,7 +57,10 @@ def changing(folder: Path) -> Iterator[None]:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for left in folder.glob(f"{_PART}*"):
-            shutil.rmtree(left)
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink(missing_ok=True)
         yield
     finally:
         os.close(lock)

@@ -143,7 +143,8 @@ def get(name: str, folder: Path, say: Say) -> Kernel:
     Raises:
         GuestError: it is not to be had, and what to do about it.
     """
-    if "/" in name or os.path.exists(name):
+    # A name of the table is no path, even where a folder is called so.
+    if "/" in name or (name not in table(folder) and os.path.exists(name)):
         return at(Path(name))
     return fetch(pinned(name, folder), folder, say)
 

@@ -41,7 +41,10 @@ def run(job: Job, output: Output, say: Say) -> Outcome:
         say(f"with KVM, {outcome.message}: starting again without KVM")
         without = _emulated(job, base, program, folder, output, say)
         if not isinstance(without, (BootFailed, Stopped)):
-            qemu.remember(outcome.reason, program, folder)
+            try:
+                qemu.remember(outcome.reason, program, folder)
+            except OSError as error:  # the command has run: how it ended is what counts
+                say(f"KVM will be tried again, since {folder} takes no note: {error.strerror}")
         return without
     return _emulated(job, base, program, folder, output, say)
 

@@ -268,8 +268,8 @@ class Session:
             if data and "output" in self._open:
                 try:
                     port.send(data, socket.MSG_DONTWAIT)
-                except BlockingIOError:
-                    pass  # lost, as with any terminal whose program does not read
+                except (BlockingIOError, BrokenPipeError):
+                    pass  # lost: no program reads the terminal, or QEMU has just ended
             else:
                 self._selector.unregister(terminal)
 

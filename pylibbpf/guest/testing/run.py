@@ -247,6 +247,7 @@ class Run:
             )
             return True
         unexpected = boot.ended is None or not isinstance(outcome, Exited)
+        unexpected |= bool(boot.internal) and not self._pending
         if unexpected and boot.last is not None:
             text = f"after this test, {boot.why(outcome)}\n{boot.details(outcome)}"
             self.late.append((self.tests[boot.last], text))

@@ -58,11 +58,21 @@ def test_no_command(jobs, capfd, words):
     assert "the command is missing" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("option", ["--memory=much", "--timeout=-1", "--timeout=x", "--what"])
-def test_bad_options(jobs, option):
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--memory=much", "'much' is no size like 512M or 2G"),
+        ("--timeout=-1", "'-1' is no number of seconds"),
+        ("--timeout=x", "'x' is no number of seconds"),
+        ("--timeout=nan", "'nan' is no number of seconds"),
+        ("--what", "--what"),
+    ],
+)
+def test_bad_options(jobs, capfd, option, message):
     with pytest.raises(SystemExit) as caught:
         main(["vm", "run", option, "--", "true"])
     assert caught.value.code == 2
+    assert message in capfd.readouterr().err
     assert jobs == []
 
 

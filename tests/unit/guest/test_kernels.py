@@ -160,6 +160,7 @@ def test_half_a_download_is_refused(folder, suite, monkeypatch):
 
 def test_what_a_killed_fetch_left_is_removed_by_the_next(folder, suite):
     (folder / ".part-dead" / "unpacked").mkdir(parents=True)
+    (folder / ".part-note").touch()
     kernels.fetch(PIN, folder, print)
     assert left(folder) == ["kernels"]
 
@@ -317,6 +318,17 @@ def test_a_kernel_by_path(tmp_path):
     (tmp_path / "lib" / "modules" / "9.9.9-mine").mkdir(parents=True)
     found = kernels.at(tmp_path / "boot" / "vmlinuz")
     assert found.modules == tmp_path / "lib" / "modules" / "9.9.9-mine"
+
+
+def test_a_folder_that_is_called_like_a_kernel_is_not_taken_for_it(
+    folder, suite, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(kernels, "table", lambda folder=None: {"6.1": PIN})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "6.1").mkdir()
+    assert kernels.get("6.1", folder, print).release == PIN.release
+    with pytest.raises(GuestError, match="modules of 0 kernels"):
+        kernels.get("./6.1", folder, print)
 
 
 @pytest.mark.parametrize(

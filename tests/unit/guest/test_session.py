@@ -468,6 +468,16 @@ def test_kvm_that_does_not_work_is_left_and_remembered(host, monkeypatch, part):
     assert (host / "kvm.json").exists()
 
 
+def test_kvm_that_does_not_work_and_a_cache_that_takes_no_note(host, monkeypatch):
+    monkeypatch.setattr(qemu, "kvm", lambda *_: qemu.Verdict(True))
+    host.mkdir()
+    (host / "kvm.json").mkdir()  # no file can take its place
+    run = Run("if kvm: sys.exit(1)\nstarted(); control('exit 9'); write('output', mark); stay()")
+    assert isinstance(run.outcome, Exited)
+    assert run.outcome.status == 9
+    assert run.said[1].startswith("KVM will be tried again, since ")
+
+
 def test_a_kernel_that_cannot_boot_says_nothing_about_kvm(host, monkeypatch):
     monkeypatch.setattr(qemu, "kvm", lambda *_: qemu.Verdict(True))
     run = Run("control('fail no 9p'); stay()")

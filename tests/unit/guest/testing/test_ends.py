@@ -296,6 +296,27 @@ def test_pytest_that_fails_in_the_guest(pytester: pytest.Pytester, guests: Guest
         import os
         import pytest
 
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtestloop():
+            yield
+            if "PYLIBBPF_GUEST" in os.environ:
+                raise RuntimeError("after all tests")
+        """
+    )
+    done = pytester.runpytest_inprocess()
+    done.assert_outcomes(passed=3, errors=1)
+    done.stdout.fnmatch_lines(
+        [
+            "*_ ERROR at teardown of test_it[[]1-6.12] _*",
+            "after this test, pytest failed in the guest (internal error):",
+            "*RuntimeError: after all tests",
+        ]
+    )
+    pytester.makeconftest(
+        """
+        import os
+        import pytest
+
         def pytest_configure():
             if "PYLIBBPF_GUEST" in os.environ:
                 raise pytest.UsageError("not with these options")
