@@ -115,7 +115,8 @@ class Recorder:
         self._config = config
         options = vars(config.option)
         options.update({name: value for name, value in _OVERRIDES.items() if name in options})
-        config.option.basetemp = os.path.join(tempfile.gettempdir(), "pytest-in-guest")
+        # Of its own: what lies there on the host is much, and may be another user's.
+        config.option.basetemp = tempfile.mkdtemp(prefix="pytest-in-guest-")
         config.args[:] = self._order["files"]
 
     @pytest.hookimpl(trylast=True)

@@ -49,7 +49,8 @@ class Guests:
             process = subprocess.Popen(
                 [word.replace("/run/guest/files", folder) for word in job.command],
                 cwd=job.folder,
-                env={**job.environment, "PYLIBBPF_RECORDS": port},
+                # a guest's temporary folder goes with it
+                env={**job.environment, "PYLIBBPF_RECORDS": port, "TMPDIR": folder},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
