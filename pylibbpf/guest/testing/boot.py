@@ -68,7 +68,6 @@ class Boot:
         self.running = test
         self.phase = "setup"
         self.written = ""
-        self.said = b""
         self._since = time.monotonic()
 
     def _take_output(self, text: str, live: bool) -> None:
@@ -89,6 +88,7 @@ class Boot:
         self.last = test
         self.finished.add(test)
         self.written = ""
+        self.said = b""  # not at the next start: a crash may be heard before that is taken
         self._since = time.monotonic()
         self.event(test, {"event": "done"})
 

@@ -38,6 +38,7 @@ _OVERRIDES: dict[str, object] = {
     "continue_on_collection_errors": True,
     # what is shown or written of a session
     "no_summary": True,
+    "no_header": True,  # for which hypothesis would be imported, with -v
     "xmlpath": None,
     "pastebin": None,
     "usepdb": False,

@@ -195,3 +195,19 @@ def test_where_warnings_are_errors(
     done = pytester.runpytest_inprocess(*options)
     done.assert_outcomes(passed=1, failed=1)
     done.stdout.fnmatch_lines("E*UserWarning: an error")
+
+
+def test_nobody_is_asked_for_headers_that_nobody_sees(pytester: pytest.Pytester, guests: Guests):
+    pytester.makeconftest(
+        """
+        import os
+
+        def pytest_report_header():
+            assert "PYLIBBPF_GUEST" not in os.environ
+            return "of the host"
+        """
+    )
+    pytester.makepyfile("import pytest\n@pytest.mark.bpf_guest\ndef test_it(): pass")
+    done = pytester.runpytest_inprocess("-v")
+    done.assert_outcomes(passed=1)
+    done.stdout.fnmatch_lines("of the host")
