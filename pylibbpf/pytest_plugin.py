@@ -118,6 +118,11 @@ def kernels(config: pytest.Config) -> list[str]:
     return found or [DEFAULT]
 
 
+def _id(name: str) -> str:
+    """What a kernel is called in the ids of tests: its name in the table, the last of its path."""
+    return os.path.basename(os.path.abspath(name))
+
+
 def mode(config: pytest.Config) -> str:
     """``auto``, ``require`` or ``off``."""
     given: str | None = config.getoption("--bpf-guests")
@@ -159,7 +164,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     names = kernels(metafunc.config)
     metafunc.fixturenames.append(_FIXTURE)
-    ids = [os.path.basename(name) for name in names]
+    ids = [_id(name) for name in names]
     metafunc.parametrize(_FIXTURE, names, ids=ids, indirect=True, scope="session")
 
 
@@ -198,7 +203,7 @@ def _for_each_kernel(item: pytest.Item) -> list[pytest.Item]:
         one = item
         if number:
             one = type(item).from_parent(item.parent, name=item.name, callobj=item.obj)
-        if not _suffix(one, os.path.basename(name)):
+        if not _suffix(one, _id(name)):
             return [item]
         one.stash[_kernel] = name
         made.append(one)
@@ -286,6 +291,13 @@ def _check_kernels(config: pytest.Config) -> None:
             known.at(Path(name))
         except GuestError as error:
             raise pytest.UsageError(f"--bpf-kernels: {error}") from None
+    ids = [_id(name) for name in kernels(config)]
+    twice = next((each for each in ids if ids.count(each) > 1), None)
+    if twice is not None:
+        raise pytest.UsageError(
+            f"two kernels end with {twice}, and tests could not be told apart by it: give one of "
+            "them another name, by a link (--bpf-kernels, ini bpf_kernels)"
+        )
 
 
 def _hand_over(config: pytest.Config, items: list[pytest.Item], marked: list[pytest.Item]) -> None:

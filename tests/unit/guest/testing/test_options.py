@@ -137,6 +137,18 @@ def test_names_that_do_not_exist(pytester: pytest.Pytester, guests: Guests):
     done.stderr.fnmatch_lines("ERROR: --bpf-kernels: /dev/null is no bzImage of x86 Linux")
 
 
+def test_kernels_by_path(pytester: pytest.Pytester, guests: Guests):
+    for name in ("one/mine", "two/mine"):
+        (pytester.path / name / "lib/modules/9.9").mkdir(parents=True)
+        (pytester.path / name / "lib/modules/9.9/vmlinuz").touch()
+    pytester.makepyfile("import pytest\n@pytest.mark.bpf_guest\ndef test_it(): pass")
+    done = pytester.runpytest_inprocess("--bpf-kernels=one/mine/,6.1", "--collect-only", "-q")
+    done.stdout.fnmatch_lines(["*::test_it[[]mine]", "*::test_it[[]6.1]"])
+    done = pytester.runpytest_inprocess("--bpf-kernels=one/mine,two/mine")
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines("ERROR: two kernels end with mine, *")
+
+
 def test_a_test_that_ends_the_session(pytester: pytest.Pytester, guests: Guests):
     pytester.makepyfile(
         test_it="""
