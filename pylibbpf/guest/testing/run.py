@@ -161,8 +161,8 @@ class Run:
                 )
 
     def _lacking(self, reason: str) -> None:
-        """This host cannot boot guests: skips, unless they are required."""
-        if self._terms.require:
+        """This host cannot boot guests: skips, unless they are required, or one has been booted."""
+        if self._terms.require or self.facts.accelerator:
             self._fail_all(f"no guest with Linux {self.kernel}: {reason}")
             return
         for number in list(self._pending):

@@ -232,6 +232,31 @@ def test_a_kernel_that_cannot_be_fetched(
     assert guests.booted == []
 
 
+def test_a_host_that_can_boot_no_second_guest(pytester: pytest.Pytester, guests: Guests):
+    def end(job: Job, output: Output) -> Outcome | None:
+        if len(guests.booted) == 2:
+            raise GuestError("no space is left")
+        return None
+
+    guests.end = end
+    pytester.makepyfile(
+        test_it="""
+        import os
+        import signal
+        import pytest
+
+        @pytest.mark.bpf_guest
+        @pytest.mark.parametrize("n", range(3))
+        def test_it(n):
+            if n == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    done = pytester.runpytest_inprocess()
+    done.assert_outcomes(failed=1, errors=2)
+    done.stdout.fnmatch_lines("no guest with Linux 6.12: no space is left")
+
+
 def test_what_cannot_be_collected_in_the_guest(pytester: pytest.Pytester, guests: Guests):
     pytester.makepyfile(
         test_one="""
