@@ -49,6 +49,11 @@ def run(*words: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProce
     )
 
 
+def unexpected(said: str) -> list[str]:
+    """What the command says of itself, but for an emulated kernel's random panic before it began."""
+    return [line for line in said.splitlines() if not line.endswith(": booting once more")]
+
+
 def children() -> set[int]:
     """Processes of QEMU that this process's children started."""
     found = set()
@@ -101,7 +106,7 @@ def test_a_command_sees_the_host_and_its_writes_stay_in_the_guest(tmp_path):
     lines = done.stdout.splitlines()
     assert lines[0].startswith(f"{KERNEL}.")
     assert lines[1:] == ["host", "guest", "veth", "mounted", "namespace", "0", "to standard error"]
-    assert done.stderr == ""
+    assert unexpected(done.stderr) == []
     assert kept.read_text() == "host\n"
     assert not (tmp_path / "new").exists()
     assert (shared / "file").read_text() == "written\n"
@@ -198,4 +203,4 @@ def test_timeout_then_ctrl_c():
         assert select.select([process.stdout], [], [], 300)[0]
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
-        assert process.stderr.read() == b""
+        assert unexpected(process.stderr.read().decode()) == []
