@@ -15,7 +15,7 @@ import pytest
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
-    from typing import Any
+    from typing import Any, NoReturn
 
     from pylibbpf.guest.mark import Needs
     from pylibbpf.guest.testing.fleet import Fleet
@@ -401,24 +401,29 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if _wrong in item.stash:
         pytest.fail(item.stash[_wrong], pytrace=False)
     if not os.environ.get("PYLIBBPF_GUEST"):
-        pytest.skip("tests in guests are switched off (--bpf-guests=off)")
+        _skip("tests in guests are switched off (--bpf-guests=off)")
     needed = item.stash.get(_needs, None)
     if needed is not None:
         _have(needed)
+
+
+def _skip(reason: str) -> NoReturn:
+    # as pytest's own skips by a mark: what is shown is where the test stands
+    raise pytest.skip.Exception(reason, _use_item_location=True)
 
 
 def _have(needed: Needs) -> None:
     """Skip a test for what the kernel that runs cannot have; fail it for what it should have."""
     reason = needed.refusal(os.uname().release)
     if reason is not None:
-        pytest.skip(reason)
+        _skip(reason)
     if not needed.features:
         return
     from pylibbpf.checkup.features import feature
 
     reason = _lacks(needed, os.uname().release, _own_options())
     if reason is not None:
-        pytest.skip(reason)
+        _skip(reason)
     for name in needed.features:
         found = feature(name).ability()
         if found.works is False:

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from pylibbpf.guest.outcome import GuestError
 
@@ -34,8 +35,9 @@ def place() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        why = "that is no folder" if isinstance(error, FileExistsError) else error.strerror
         raise GuestError(
-            f"cannot make the cache {folder} ({error.strerror}): "
+            f"cannot make the cache {folder} ({why}): "
             "set PYLIBBPF_CACHE to a folder that this user can write to"
         ) from None
     return folder
@@ -103,6 +105,19 @@ class Kept:
         self._pattern = f"{kind}-{short(source)}-*"
         self.path = folder / f"{kind}-{short(source)}-{short(key)}"
 
+    def open(self) -> BinaryIO | None:
+        """Open it for reading; None where it has not been made.
+
+        Raises:
+            GuestError: this user cannot read it.
+        """
+        try:
+            return self.path.open("rb")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._refused("read", error) from None
+
     def write(self, data: bytes) -> None:
         """Let it appear: whole, or not at all.
 
@@ -112,6 +127,7 @@ class Kept:
         try:
             self.path.parent.mkdir(exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.path.parent, prefix=_PART) as file:
+                os.fchmod(file.fileno(), 0o644)  # others may use this cache, too
                 file.write(data)
                 file.flush()
                 try:
@@ -122,7 +138,13 @@ class Kept:
             for _, path in sorted(all_kept)[:-_KEPT]:
                 path.unlink(missing_ok=True)
         except OSError as error:
-            raise GuestError(f"cannot write {self.path}: {error.strerror}") from None
+            raise self._refused("write", error) from None
+
+    def _refused(self, what: str, error: OSError) -> GuestError:
+        return GuestError(
+            f"cannot {what} {self.path} ({error.strerror}): "
+            "set PYLIBBPF_CACHE to a folder that this user can write to"
+        )
 
     def _all(self) -> Iterator[Path]:
         return self.path.parent.glob(self._pattern)

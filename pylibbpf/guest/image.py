@@ -76,10 +76,10 @@ def base(kernel: Kernel, folder: Path, say: Callable[[str], None]) -> bytes:
         key.update(f"{path}\0{about.st_size}\0{about.st_mtime_ns}\0".encode(errors="replace"))
     key.update(repr((NEEDED, ON_DEMAND)).encode())
     kept = cache.Kept(folder / "images", "initramfs", str(kernel.image), key.hexdigest())
-    try:
-        return kept.path.read_bytes()
-    except FileNotFoundError:
-        pass
+    made = kept.open()
+    if made is not None:
+        with made:
+            return made.read()
     data = _make(kernel, busybox.read_bytes())
     kept.write(data)
     return data

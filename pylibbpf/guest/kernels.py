@@ -126,7 +126,7 @@ def pinned(name: str, folder: Path) -> Pin:
     rows = table(folder)
     if name not in rows:
         raise GuestError(
-            f"no kernel {name!r}: there are {', '.join(rows)}; or give the path of a kernel"
+            f"no kernel {name!r}: there are {', '.join(rows)} (a guest's may also be given by path)"
         )
     return rows[name]
 

@@ -75,5 +75,5 @@ def check(job: Job) -> None:
             raise GuestError(f"cannot share {share}: it is no folder")
         if os.path.realpath(share) == "/":
             raise GuestError("cannot share /: the guest could write to all of this host")
-    if not 64 <= job.memory <= 1 << 20:
-        raise GuestError(f"a guest cannot have {job.memory} MB of memory: give 64 to 1048576")
+    if not 96 <= job.memory <= 1 << 20:
+        raise GuestError(f"a guest cannot have {job.memory}M of memory: give 96M to 1024G")

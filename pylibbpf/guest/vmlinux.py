@@ -27,10 +27,14 @@ def uncompressed(kernel: Kernel, folder: Path) -> Path | None:
     about = kernel.image.stat()
     key = f"{about.st_size}\0{about.st_mtime_ns}\0{about.st_ino}"
     kept = cache.Kept(folder / "images", "vmlinux", str(kernel.image), key)
-    if not kept.path.exists():
-        data = extract(kernel.image.read_bytes())
-        kept.write(data if data is not None and has_entry(data) else b"")
-    return kept.path if kept.path.stat().st_size else None
+    made = kept.open()  # which QEMU cannot read otherwise, either
+    if made is not None:
+        with made:
+            return kept.path if made.read(1) else None
+    data = extract(kernel.image.read_bytes())
+    startable = data is not None and has_entry(data)
+    kept.write(data if startable and data is not None else b"")
+    return kept.path if startable else None
 
 
 def extract(image: bytes) -> bytes | None:

@@ -50,7 +50,7 @@ def run(*words: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProce
 
 
 def unexpected(said: str) -> list[str]:
-    """What the command says of itself, but for an emulated kernel's random panic before it began."""
+    """What we say ourselves, but for an emulated kernel's random panic before the command."""
     return [line for line in said.splitlines() if not line.endswith(": booting once more")]
 
 

@@ -177,7 +177,7 @@ class Run:
                 first, shown = number, text
             else:
                 line = text.partition("\n")[0]
-                shown = f"{short or line} (more: {self.tests[first].reported})"
+                shown = f"{short or line} (in full at {self.tests[first].reported})"
             self._end(number, {"event": "fail", "when": "setup", "text": shown})
 
     def _refuse(self, release: str, config: str | None) -> None:

@@ -557,7 +557,7 @@ def test_qemu_ends_with_the_command(host, number, status):
     [
         ({"shares": ["/"]}, "cannot share /"),
         ({"shares": ["/etc/passwd"]}, "it is no folder"),
-        ({"memory": 8}, "8 MB of memory"),
+        ({"memory": 8}, "8M of memory"),
     ],
 )
 def test_bad_jobs(host, facts, message):

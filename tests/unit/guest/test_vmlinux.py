@@ -133,7 +133,7 @@ def test_no_space_for_what_is_to_be_kept(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
-        with pytest.raises(GuestError, match=r"cannot write .*: File too large"):
+        with pytest.raises(GuestError, match=r"cannot write .* \(File too large\): "):
             cache.Kept(tmp_path, "x", "/source", "k").write(bytes(1 << 20))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
