@@ -198,7 +198,7 @@ def load_failure(
         return BpfError(number, "pin map", subject, said, log=capture.text)
     # Without a subject libbpf gave up before both, when not even a trivial program would load.
     operation = "create map" if subject and not program else "load"
-    if operation == "create map" and _NOT_FROZEN in capture.text:
+    if operation == "create map" and any(said in capture.text for said in _NOT_FROZEN):
         operation = "map freeze"
     known = facts(subject)
     if program is not None:
@@ -216,7 +216,7 @@ def load_failure(
 
 # libbpf.c: bpf_object__sanitize_and_load_btf(), bpf_object__populate_internal_map()
 _NO_TYPES = "Error loading .BTF into kernel"
-_NOT_FROZEN = "Error freezing map("
+_NOT_FROZEN = ("Error freezing map(", "failed to freeze as read-only")  # 1.4; 1.7
 # libbpf.c, load_module_btfs(): what is not in the kernel's BTF is looked for in that of modules.
 _MODULES_UNSEEN = "failed to iterate BTF objects"
 

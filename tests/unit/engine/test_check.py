@@ -74,10 +74,17 @@ def test_types_that_may_not_be_loaded(nobody: None) -> None:
     assert "the process lacks CAP_BPF" in str(error)
 
 
-def test_a_map_that_may_not_be_frozen(nobody: None) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Error freezing map(.rodata) as read-only: Operation not permitted",
+        "map '.rodata': failed to freeze as read-only: -EPERM",  # libbpf 1.7
+    ],
+)
+def test_a_map_that_may_not_be_frozen(nobody: None, said: str) -> None:
     error = loading(
         errno.EPERM,
-        "Error freezing map(.rodata) as read-only: Operation not permitted",
+        said,
         "map '.rodata': failed to create: Operation not permitted(-1)",
         map_type="array",
     )
