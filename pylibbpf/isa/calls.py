@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Value = tuple[object, ...] | None
     State = tuple[tuple[Value, ...], dict[int, Value]]
 
-__all__ = ["OUTPUT_HELPERS", "SEQ_FILE", "OutputCall", "output_calls"]
+__all__ = ["OUTPUT_HELPERS", "SEQ_FILE", "Flow", "OutputCall", "output_calls"]
 
 
 class OutputHelper:
@@ -101,11 +101,11 @@ class OutputCall:
         return (self.map, self.helper, self.size, self.insn_index, self.data)
 
 
-_ENTRY: State = ((None,) * isa.R10 + (("stack", 0),), {})
+ENTRY: State = ((None,) * isa.R10 + (("stack", 0),), {})
 
 # Each visit of a block either lowers a register or a slot, or ends. Real programs settle after at
 # most 3 visits per instruction; code made to be slow is given up on, and all its calls are unknown.
-_VISITS = 10
+VISITS = 10
 
 _FRAME = 512  # MAX_BPF_STACK
 
@@ -120,10 +120,12 @@ def output_calls(insns: Sequence[Insn], maps: Mapping[int, str]) -> list[OutputC
     ``PSEUDO_MAP_VALUE``). Arguments are followed into functions that are called by relative
     offset. Ends on any input.
     """
-    return _Flow(insns, maps).run()
+    return Flow(insns, maps).run()
 
 
-class _Flow:
+class Flow:
+    """What registers and stack slots hold, followed through the blocks of a program."""
+
     def __init__(self, insns: Sequence[Insn], maps: Mapping[int, str]) -> None:
         self.insns = insns
         self.maps = maps
@@ -136,8 +138,8 @@ class _Flow:
     def run(self) -> list[OutputCall]:
         if not any(_sends(insn) for insn in self.insns):
             return []
-        budget = _VISITS * len(self.insns) + 1000
-        self._enter(0, _ENTRY)
+        budget = VISITS * len(self.insns) + 1000
+        self._enter(0, ENTRY)
         start = 0
         while budget > 0:
             while self.work and budget > 0:
@@ -146,7 +148,7 @@ class _Flow:
             start = self._unseen(start)
             if start < 0:
                 return [call for i in sorted(self.found) for call in self.found[i]]
-            self._enter(start, _ENTRY)
+            self._enter(start, ENTRY)
         return [
             OutputCall(None, insn.imm, None, index)
             for index, insn in enumerate(self.insns)
@@ -203,10 +205,10 @@ class _Flow:
                 if insn.dst < isa.R10:
                     r[insn.dst] = self._constant(index)
                 if insn.src == isa.PSEUDO_FUNC:
-                    self._enter(index + 1 + insn.imm, _ENTRY)
+                    self._enter(index + 1 + insn.imm, ENTRY)
             elif kind == isa.LDX:
                 if insn.dst < isa.R10:
-                    r[insn.dst] = _load(insn, r, slots)
+                    r[insn.dst] = self._load(insn, r, slots)
             elif kind in (isa.ST, isa.STX):
                 _store(insn, r, slots)
             elif kind == isa.LD:
@@ -219,9 +221,11 @@ class _Flow:
             elif code == isa.EXIT_CODE:
                 break
             else:
-                for target in _targets(insn, index):
-                    self._enter(target, (tuple(r), dict(slots)))
-                if code & isa.OP_MASK == isa.JA:
+                taken = self._decide(insn, r)
+                if taken is not False:
+                    for target in _targets(insn, index):
+                        self._enter(target, (tuple(r), dict(slots)))
+                if taken or code & isa.OP_MASK == isa.JA:
                     break
             index += step
             if index >= len(self.insns):
@@ -239,6 +243,16 @@ class _Flow:
             return None
         return ("const", isa.imm64(self.insns, index))
 
+    def _load(self, insn: Insn, r: list[Value], slots: dict[int, Value]) -> Value:
+        where = _address(insn.src, insn.off, r)
+        if where is None or where[0] != "stack" or insn.code != isa.LDX | isa.MEM | isa.DW:
+            return None
+        return slots.get(where[1]) if isinstance(where[1], int) else None
+
+    def _decide(self, insn: Insn, r: list[Value]) -> bool | None:
+        """Whether a jump is taken, where that is to be told; None for both ways."""
+        return None
+
     def _call(self, index: int, r: list[Value], slots: dict[int, Value]) -> None:
         insn = self.insns[index]
         result: Value = None
@@ -254,7 +268,7 @@ class _Flow:
                     result = ("value", where[1], 0)
         elif insn.src == isa.PSEUDO_CALL:
             # The callee has a frame of its own: a pointer into ours is nothing it can follow.
-            arguments = tuple(None if _in_frame(value) else value for value in r[1:6])
+            arguments = tuple(None if in_frame(value) else value for value in r[1:6])
             entry = (None, *arguments, *(None,) * 4, ("stack", 0))
             self._enter(index + 1 + insn.imm, (entry, {}))
         _clobber(r, slots)
@@ -302,7 +316,7 @@ def _join_value(a: Value, b: Value) -> Value:
     if a[0] == b[0] == "map":
         names = sorted({str(name) for name in (*a[1:], *b[1:])})
         return ("map", *names) if len(names) <= _CHOICES else None
-    return ("frame",) if _in_frame(a) and _in_frame(b) else None
+    return ("frame",) if in_frame(a) and in_frame(b) else None
 
 
 def _join(a: State, b: State) -> State:
@@ -315,11 +329,11 @@ def _join(a: State, b: State) -> State:
     return registers, slots
 
 
-def _in_frame(value: Value) -> bool:
+def in_frame(value: Value) -> bool:
     return value is not None and value[0] in ("stack", "frame")
 
 
-def _operand(insn: Insn, r: list[Value]) -> Value:
+def operand(insn: Insn, r: list[Value]) -> Value:
     if insn.code & isa.X:
         return r[insn.src] if insn.src < isa.REGISTERS else None
     return ("const", insn.imm & alu.U64)
@@ -328,7 +342,7 @@ def _operand(insn: Insn, r: list[Value]) -> Value:
 def _alu(insn: Insn, r: list[Value]) -> Value:
     op = insn.code & isa.OP_MASK
     wide = insn.code & isa.CLASS_MASK == isa.ALU64
-    other = _operand(insn, r)
+    other = operand(insn, r)
     if op == isa.MOV:
         if insn.off:  # movsx, and address space casts
             return None
@@ -341,8 +355,8 @@ def _alu(insn: Insn, r: list[Value]) -> Value:
     number = other[1] if other is not None and other[0] == "const" else None
     if mine is None:
         # A pointer into the frame that is added to an index: it lies somewhere in the frame.
-        return ("frame",) if wide and op == isa.ADD and _in_frame(other) else None
-    if _in_frame(mine) or mine[0] == "value":
+        return ("frame",) if wide and op == isa.ADD and in_frame(other) else None
+    if in_frame(mine) or mine[0] == "value":
         if wide and op in (isa.ADD, isa.SUB) and isinstance(number, int):
             change = number - (1 << 64) if number >> 63 else number
             if op == isa.SUB:
@@ -350,31 +364,28 @@ def _alu(insn: Insn, r: list[Value]) -> Value:
             at = mine[-1]
             if isinstance(at, int) and abs(at + change) < 1 << 31:
                 return (*mine[:-1], at + change)
-        return ("frame",) if _in_frame(mine) else None
+        return ("frame",) if in_frame(mine) else None
     if (op, insn.off) not in alu.BINARY or mine[0] != "const":
-        return ("frame",) if op == isa.ADD and wide and _in_frame(other) else None
+        return ("frame",) if op == isa.ADD and wide and in_frame(other) else None
     if not isinstance(number, int) or not isinstance(mine[1], int):
-        return ("frame",) if op == isa.ADD and wide and _in_frame(other) else None
+        return ("frame",) if op == isa.ADD and wide and in_frame(other) else None
     return ("const", alu.binary(op, insn.off, mine[1], number, 64 if wide else 32))
 
 
 def _address(register: int, off: int, r: list[Value]) -> Value:
     """Where in the frame an access goes: ("stack", offset), ("frame",), or None for elsewhere."""
     base = r[register] if register < isa.REGISTERS else None
-    if base is None or not _in_frame(base):
+    if base is None or not in_frame(base):
         return None
     at = base[1] if base[0] == "stack" else None
     return ("stack", at + off) if isinstance(at, int) else ("frame",)
 
 
-def _load(insn: Insn, r: list[Value], slots: dict[int, Value]) -> Value:
-    where = _address(insn.src, insn.off, r)
-    if where is None or where[0] != "stack" or insn.code != isa.LDX | isa.MEM | isa.DW:
-        return None
-    return slots.get(where[1]) if isinstance(where[1], int) else None
-
-
 def _store(insn: Insn, r: list[Value], slots: dict[int, Value]) -> None:
+    if insn.code & isa.MODE_MASK == isa.ATOMIC and insn.imm == isa.LOAD_ACQ:
+        if insn.dst < isa.R10:
+            r[insn.dst] = None  # of all atomic operations, this one writes dst and no memory
+        return
     if insn.code & isa.MODE_MASK == isa.ATOMIC and insn.imm & 0x01 and insn.src < isa.R10:
         r[insn.src] = None  # BPF_FETCH: the old value comes back in the source register
         if insn.imm & 0xF0 == 0xF0:
@@ -413,7 +424,7 @@ def _clobber(r: list[Value], slots: dict[int, Value]) -> None:
         return
     for n in range(1, 6):
         value = r[n]
-        if value is None or not _in_frame(value):
+        if value is None or not in_frame(value):
             continue
         at = value[1] if value[0] == "stack" else None
         if not isinstance(at, int):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Binary", "Function", "Segment"]
 
 _PT_LOAD, _PF_X = 1, 1
-_SHT_SYMTAB, _SHT_NOTE, _SHT_DYNSYM = 2, 7, 11
+_SHT_SYMTAB, _SHT_NOTE, _SHT_NOBITS, _SHT_DYNSYM = 2, 7, 8, 11
 _STT_FUNC, _STT_GNU_IFUNC = 2, 10
 _USDT_NOTE = 3  # NT_STAPSDT, of owner "stapsdt"
 
@@ -49,6 +49,7 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class _Section:
+    name: int
     kind: int
     offset: int
     size: int
@@ -96,7 +97,11 @@ class Binary:
         self._order = "<" if ident[5] == 1 else ">"
         header = self._unpack("HHIQQQIHHHHHH" if self.wide else "HHIIIIIHHHHHH", 16)
         (self.kind, self.machine, _, _, self._ph, self._sh) = header[:6]
-        self._ph_size, self._ph_count, self._sh_size, self._sh_count = header[8:12]
+        self._ph_size, self._ph_count, self._sh_size, self._sh_count, self._sh_names = header[8:]
+
+    @property
+    def big_endian(self) -> bool:
+        return self._order == ">"
 
     def _unpack(self, layout: str, at: int) -> tuple[int, ...]:
         try:
@@ -126,8 +131,31 @@ class Binary:
         found = []
         for index in range(self._sh_count if self._sh else 0):
             row = self._unpack(layout, self._sh + index * self._sh_size)
-            found.append(_Section(row[1], row[4], row[5], row[6], row[9]))
+            found.append(_Section(row[0], row[1], row[4], row[5], row[6], row[9]))
         return found
+
+    def content(self, name: str, largest: int) -> bytes | None:
+        """The bytes of the first section of this name; None where there is none in the file.
+
+        Raises:
+            ElfError: it has more than ``largest`` bytes, or the file is damaged.
+        """
+        sections = self._sections()
+        if not sections:
+            return None
+        if self._sh_names >= len(sections):
+            raise ElfError(f"{self.path}: the names of its sections are missing")
+        names = sections[self._sh_names]
+        for each in sections:
+            if each.kind in (0, _SHT_NOBITS) or self._string(names, each.name) != name:
+                continue
+            if each.size > largest:
+                raise ElfError(f"{self.path}: section {name} has {each.size} bytes")
+            found = self._data[each.offset : each.offset + each.size]
+            if len(found) < each.size:
+                raise ElfError(f"{self.path}: it ends before its section {name} does")
+            return found
+        return None
 
     @property
     def stripped(self) -> bool:
