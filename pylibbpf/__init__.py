@@ -22,6 +22,7 @@ from pylibbpf.errors import (
     InsnError,
     MemoryFault,
     NotSupportedError,
+    RelocationError,
     RunError,
     VerifierError,
 )
@@ -142,6 +143,7 @@ __all__ = [
     "QueueMap",
     "Record",
     "Recorded",
+    "RelocationError",
     "Report",
     "ReuseportArray",
     "RingBuffer",

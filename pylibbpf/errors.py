@@ -9,6 +9,7 @@ Everything that this library raises on its own account derives from :class:`Erro
     ├── NotSupportedError                this libbpf, kernel or engine does not have it
     ├── ElfError (also ValueError)       the file is not a BPF object that can be read
     ├── BtfError (also ValueError)       type information is broken or missing
+    ├── RelocationError (also ValueError)  the object and this kernel do not fit together
     ├── InsnError (also ValueError)      bytes or text are no BPF instructions
     ├── RunError                         a program did what none may, and was stopped
     │   ├── MemoryFault                  it read or wrote where it may not
@@ -40,6 +41,7 @@ __all__ = [
     "InsnError",
     "MemoryFault",
     "NotSupportedError",
+    "RelocationError",
     "RunError",
     "VerifierError",
 ]
@@ -137,6 +139,13 @@ class ElfError(Error, ValueError):
 
 class BtfError(Error, ValueError):
     """Type information (BTF) is damaged, missing, or describes what cannot exist."""
+
+
+class RelocationError(Error, ValueError):
+    """The object asks the kernel for what it does not have, or has otherwise.
+
+    A symbol, a configuration value, a type: the text says which, and what was found instead.
+    """
 
 
 class InsnError(Error, ValueError):

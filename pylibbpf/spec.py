@@ -44,7 +44,8 @@ class Reference:
 
     ``target`` is the name of a map, data section, function or extern. ``offset`` is in bytes from
     the start of that data section, or of ``section`` for a function (whose name need not be
-    the only one, when objects were linked).
+    the only one, when objects were linked). ``module`` is set once the kernel was asked: the
+    kernel module that an extern was found in, "" for the kernel itself.
     """
 
     insn: int
@@ -52,6 +53,7 @@ class Reference:
     target: str
     offset: int = 0
     section: str = ""
+    module: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -118,7 +120,8 @@ class FunctionSpec:
     """One function: a program if its section is an entry point, else a subprogram.
 
     ``section`` is the SEC() name as written; with a leading ``?`` the program is not loaded
-    unless asked for. ``offset`` is where ``code`` starts in the section, in bytes.
+    unless asked for. ``offset`` is where ``code`` starts in the section, in bytes. ``hidden``
+    says that the ELF symbol is (``__hidden``): libbpf makes such a function static for the kernel.
     """
 
     name: str
@@ -131,6 +134,7 @@ class FunctionSpec:
     references: tuple[Reference, ...] = dataclasses.field(repr=False, default=())
     lines: tuple[Line, ...] = dataclasses.field(repr=False, default=())
     core: tuple[CoreRelocation, ...] = dataclasses.field(repr=False, default=())
+    hidden: bool = False
 
     @property
     def insn_count(self) -> int:
@@ -157,6 +161,8 @@ class MapKind(enum.Enum):
     LEGACY = "legacy"  # a struct bpf_map_def in the section maps
     DATA = "data"  # a section of global variables
     STRUCT_OPS = "struct_ops"  # a variable in a section .struct_ops*
+    KCONFIG = "kconfig"  # the kernel configuration values that the object asks for
+    JUMP_TABLE = "jump table"  # where a computed goto may go
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -166,7 +172,8 @@ class MapSpec:
     ``type`` is the kernel's number. The sizes are what the definition says; a map that leaves
     ``max_entries`` open has 0. ``key_type_id`` and ``value_type_id`` are ids of the object's BTF.
     ``values`` are the initial values of a map of maps or programs: index and name; of a
-    struct_ops map: the member's position and the program's name.
+    struct_ops map: the member's position and the program's name; ``initial`` are its other
+    members as the object has them.
     """
 
     name: str
@@ -184,6 +191,7 @@ class MapSpec:
     value_type_id: int | None = None
     inner: MapSpec | None = None
     values: tuple[tuple[int, str], ...] = ()
+    initial: bytes = dataclasses.field(repr=False, default=b"")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ SHF_COMPRESSED = 0x800
 SHN_UNDEF, SHN_LORESERVE, SHN_XINDEX = 0, 0xFF00, 0xFFFF
 STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION, STT_FILE = range(5)
 STB_LOCAL, STB_GLOBAL, STB_WEAK = range(3)
+STV_INTERNAL, STV_HIDDEN = 1, 2
 
 R_BPF_64_64 = 1  # the constant of an LD_IMM64
 R_BPF_64_ABS64 = 2  # an address in data
@@ -63,6 +64,7 @@ class Symbol:
     type: int
     bind: int
     section: int
+    hidden: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -180,7 +182,7 @@ class Elf:
             raise ElfError(f"symbol names are in section {table.link} of {len(self.sections)}")
         strings = Names(self.content(self.sections[table.link]))
         symbols = []
-        for name, info, _, section, value, size in _SYMBOL.iter_unpack(self.content(table)):
+        for name, info, other, section, value, size in _SYMBOL.iter_unpack(self.content(table)):
             if SHN_LORESERVE > section >= len(self.sections):
                 raise ElfError(
                     f"symbol {strings.at(name)!r} lies in section {section} of {len(self.sections)}"
@@ -188,7 +190,8 @@ class Elf:
             said = strings.at(name)
             if info & 0x0F == STT_SECTION and section < len(self.sections):
                 said = self.sections[section].name
-            symbols.append(Symbol(said, value, size, info & 0x0F, info >> 4, section))
+            hidden = other & 3 in (STV_INTERNAL, STV_HIDDEN)
+            symbols.append(Symbol(said, value, size, info & 0x0F, info >> 4, section, hidden))
         return symbols
 
 

@@ -47,16 +47,26 @@ class Linker:
         self._by_place = {_place(f): f for f in spec.functions}
 
     def used(self, program: FunctionSpec) -> list[FunctionSpec]:
-        """List a program and the functions that it uses, directly or not, in order of linking."""
+        """List a program and the functions that it uses, directly or not, in order of linking.
+
+        A function comes when it is first used, and what it uses itself right behind it
+        (bpf_object__reloc_code).
+        """
         seen = {_place(program)}
         found = [program]
-        for function in found:
-            for reference in function.references:
+        waiting = [iter(program.references)]
+        while waiting:
+            for reference in waiting[-1]:
                 place = (reference.section, reference.offset)
                 if reference.kind is ReferenceKind.FUNCTION and place not in seen:
                     seen.add(place)
                     if place in self._by_place:
-                        found.append(self._by_place[place])
+                        function = self._by_place[place]
+                        found.append(function)
+                        waiting.append(iter(function.references))
+                        break
+            else:
+                waiting.pop()
         return found
 
     def link(self, program: FunctionSpec) -> Linked:

@@ -36,12 +36,19 @@ from pylibbpf.loader.elf import (
 )
 from pylibbpf.spec import GlobalSpec, MapKind, MapSpec, SectionSpec
 from pylibbpf.uapi.enums import MapType
-from pylibbpf.uapi.flags import BPF_F_MMAPABLE, BPF_F_RDONLY_PROG
+from pylibbpf.uapi.flags import BPF_F_LINK, BPF_F_MMAPABLE, BPF_F_RDONLY_PROG
 
 if TYPE_CHECKING:
     from pylibbpf.btf.parse import Btf
 
-__all__ = ["btf_maps", "data_maps", "global_variables", "legacy_maps", "struct_ops_maps"]
+__all__ = [
+    "ARENA_SECTION",
+    "btf_maps",
+    "data_maps",
+    "global_variables",
+    "legacy_maps",
+    "struct_ops_maps",
+]
 
 BTF_SECTION = ".maps"
 LEGACY_SECTION = "maps"
@@ -88,6 +95,16 @@ def symbol_of(elf: Elf, section: Section, name: str) -> Symbol | None:
     return elf.by_name.get((section.index, name))
 
 
+def _placed(elf: Elf, btf: Btf, section: Section) -> list[tuple[int, Symbol | None, Var]]:
+    """List the variables of a section in the order of their places, as libbpf sorts them."""
+    found = []
+    for var, offset in variables(btf, section.name):
+        symbol = symbol_of(elf, section, var.name)
+        found.append((symbol.value if symbol is not None else offset, symbol, var))
+    found.sort(key=lambda each: each[0])
+    return found
+
+
 def btf_maps(elf: Elf, btf: Btf | None) -> Iterator[tuple[MapSpec, Section, int]]:
     """Read the maps of ``.maps``; with each comes where it lies, for the relocations.
 
@@ -105,9 +122,7 @@ def btf_maps(elf: Elf, btf: Btf | None) -> Iterator[tuple[MapSpec, Section, int]
     filled = sorted(elf.relocations(section), key=_offset)
     content = elf.content(section)
     known: dict[tuple[int, bytes], MapSpec] = {}
-    for var, offset in variables(btf, section.name):
-        symbol = symbol_of(elf, section, var.name)
-        at = symbol.value if symbol is not None else offset
+    for at, symbol, var in _placed(elf, btf, section):
         size = btf.sizeof(var.type_id)
         key = (var.type_id, content[at : at + size])
         if key not in known:
@@ -258,14 +273,13 @@ def legacy_maps(elf: Elf) -> Iterator[tuple[MapSpec, Section, int]]:
 
 def struct_ops_maps(elf: Elf, btf: Btf | None) -> Iterator[tuple[MapSpec, Section, int]]:
     """Read the tables of functions that are to become kernel operations, each a map."""
-    for name in STRUCT_OPS_SECTIONS:
-        section = elf.find(name)
-        if section is None or btf is None:
+    for section in elf.sections:
+        name = section.name
+        if name not in STRUCT_OPS_SECTIONS or section.type != SHT_PROGBITS or btf is None:
             continue
         filled = sorted(elf.relocations(section), key=_offset)
-        for var, offset in variables(btf, name):
-            symbol = symbol_of(elf, section, var.name)
-            at = symbol.value if symbol is not None else offset
+        content = elf.content(section)
+        for at, _, var in _placed(elf, btf, section):
             struct = btf.strip(var.type_id)
             places = {}
             if isinstance(struct, BtfStruct):
@@ -285,26 +299,32 @@ def struct_ops_maps(elf: Elf, btf: Btf | None) -> Iterator[tuple[MapSpec, Sectio
                     key_size=4,
                     value_size=size,
                     max_entries=1,
-                    value_type_id=var.type_id,
+                    flags=BPF_F_LINK if name.endswith(".link") else 0,
+                    value_type_id=btf.resolve(var.type_id),
                     values=values,
+                    initial=content[at : at + size],
                 ),
                 section,
                 at,
             )
 
 
+ARENA_SECTION = ".addr_space.1"  # the globals of an arena
+
+
 def is_data(section: Section) -> bool:
     """Tell whether libbpf would make a map of a section's contents."""
-    if section.type not in (SHT_PROGBITS, SHT_NOBITS) or not section.size:
+    if section.executable or not section.size:
         return False
-    return section.name.startswith(_DATA_PREFIXES) or section.name in _DATA_NAMES
+    if section.name == ARENA_SECTION:
+        return section.type == SHT_PROGBITS
+    first = section.name.split(".")[1:2]
+    names = ["bss"] if section.type == SHT_NOBITS else ["data", "rodata"]
+    known = section.type in (SHT_PROGBITS, SHT_NOBITS) and section.name.startswith(".")
+    return known and bool(first) and first[0] in names
 
 
-_DATA_NAMES = (".data", ".rodata", ".bss", ".addr_space.1")  # the last: globals of an arena
-_DATA_PREFIXES = (".data.", ".rodata.", ".bss.")
-
-
-def data_maps(elf: Elf) -> Iterator[tuple[MapSpec, SectionSpec, Section]]:
+def data_maps(elf: Elf, btf: Btf | None) -> Iterator[tuple[MapSpec, SectionSpec, Section]]:
     """Make a map of each section of global data.
 
     libbpf puts the first letters of the object's name before the section's; here it is bare.
@@ -321,9 +341,19 @@ def data_maps(elf: Elf) -> Iterator[tuple[MapSpec, SectionSpec, Section]]:
             key_size=4,
             value_size=section.size,
             max_entries=1,
-            flags=BPF_F_MMAPABLE | (BPF_F_RDONLY_PROG if read_only else 0),
+            flags=(BPF_F_MMAPABLE if _is_shown(elf, btf, section) else 0)
+            | (BPF_F_RDONLY_PROG if read_only else 0),
         )
         yield spec, SectionSpec(section.name, elf.content(section), read_only), section
+
+
+def _is_shown(elf: Elf, btf: Btf | None, section: Section) -> bool:
+    """Tell whether user space may see one of a section's variables (map_is_mmapable)."""
+    for var, _ in variables(btf, section.name) if btf is not None else ():
+        symbol = symbol_of(elf, section, var.name)
+        if _LINKAGE.get(var.linkage) != "static" and not (symbol is not None and symbol.hidden):
+            return True
+    return False
 
 
 def global_variables(elf: Elf, btf: Btf | None, section: Section) -> Iterator[GlobalSpec]:

@@ -153,17 +153,17 @@ class _Reader:
 
     def _read_maps(self) -> None:
         elf, btf = self.elf, self.btf
-        for source in (
-            definitions.btf_maps(elf, btf),
-            definitions.legacy_maps(elf),
-            definitions.struct_ops_maps(elf, btf),
-        ):
+        # The order is libbpf's (bpf_object__init_maps), which numbers them.
+        for source in (definitions.btf_maps(elf, btf), definitions.legacy_maps(elf)):
             for spec, section, offset in source:
                 self._add_map(spec)
                 self.map_at[section.index, offset] = spec.name
-        for spec, data, section in definitions.data_maps(elf):
+        for spec, data, section in definitions.data_maps(elf, btf):
             self._add_map(spec)
             self.data[section.index] = data
+        for spec, section, offset in definitions.struct_ops_maps(elf, btf):
+            self._add_map(spec)
+            self.map_at[section.index, offset] = spec.name
 
     def _add_map(self, spec: MapSpec) -> None:
         if len(self.maps) >= _MOST_MAPS:
@@ -250,6 +250,7 @@ class _Reader:
                 references=refs,
                 lines=own_lines,
                 core=own_core,
+                hidden=symbol.hidden,
             )
 
     def _references(self, section: Section, content: bytes) -> Iterator[Reference]:

@@ -16,6 +16,7 @@ PLAIN = [
     pylibbpf.NotSupportedError,
     pylibbpf.ElfError,
     pylibbpf.BtfError,
+    pylibbpf.RelocationError,
     pylibbpf.ClosedError,
 ]
 
