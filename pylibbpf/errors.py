@@ -10,6 +10,7 @@ Everything that this library raises on its own account derives from :class:`Erro
     ├── ElfError (also ValueError)       the file is not a BPF object that can be read
     ├── BtfError (also ValueError)       type information is broken or missing
     ├── RelocationError (also ValueError)  the object and this kernel do not fit together
+    │   └── CoreError                    a CO-RE relocation that no loader can carry out
     ├── InsnError (also ValueError)      bytes or text are no BPF instructions
     ├── RunError                         a program did what none may, and was stopped
     │   ├── MemoryFault                  it read or wrote where it may not
@@ -36,6 +37,7 @@ __all__ = [
     "BtfError",
     "BudgetError",
     "ClosedError",
+    "CoreError",
     "ElfError",
     "Error",
     "InsnError",
@@ -146,6 +148,48 @@ class RelocationError(Error, ValueError):
 
     A symbol, a configuration value, a type: the text says which, and what was found instead.
     """
+
+
+class CoreError(RelocationError):
+    """A CO-RE relocation that cannot be carried out: the object cannot be loaded there.
+
+    The types that the program asks about are ambiguous, the object is damaged, or the answer does
+    not fit into the instruction. (What is merely missing is no error: the instruction is poisoned,
+    and only the verifier minds if it is reached.) ``kind`` is libbpf's word for the question
+    ("byte_off"), ``details`` are further lines: which types were looked at, and ``errno`` is what
+    libbpf gives up with. ``program``, ``insn`` and ``source`` ("file.c:12: text") say who asked;
+    None or empty: not known.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        errno: int = 22,
+        kind: str = "",
+        details: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.errno = errno
+        self.kind = kind
+        self.details = details
+        self.program: str | None = None
+        self.insn: int | None = None
+        self.source = ""
+
+    def __str__(self) -> str:
+        lines = [self.problem, *(f"  {detail}" for detail in self.details)]
+        if self.insn is not None:
+            name = f"program {self.program!r}, " if self.program else ""
+            asked = f" (CO-RE {self.kind})" if self.kind else ""
+            lines.append(f"  at {name}instruction {self.insn}{asked}")
+        if self.source:
+            lines.append(f"  in {self.source}")
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_with_state, (type(self), self.args, self.__dict__))
 
 
 class InsnError(Error, ValueError):

@@ -9,6 +9,8 @@ import dataclasses
 import enum
 from typing import TYPE_CHECKING
 
+from pylibbpf.btf.core.kind import CoreKind
+
 if TYPE_CHECKING:
     from pylibbpf.btf.parse import Btf
 
@@ -67,44 +69,13 @@ class Line:
     text: str
 
 
-class CoreKind(enum.Enum):
-    """What a CO-RE relocation asks of the kernel's types (uapi linux/bpf.h, bpf_core_relo_kind).
-
-    The values are libbpf's words for them.
-    """
-
-    FIELD_BYTE_OFFSET = "byte_off"
-    FIELD_BYTE_SIZE = "byte_sz"
-    FIELD_EXISTS = "field_exists"
-    FIELD_SIGNED = "signed"
-    FIELD_LSHIFT_U64 = "lshift_u64"
-    FIELD_RSHIFT_U64 = "rshift_u64"
-    TYPE_ID_LOCAL = "local_type_id"
-    TYPE_ID_TARGET = "target_type_id"
-    TYPE_EXISTS = "type_exists"
-    TYPE_SIZE = "type_size"
-    ENUMVAL_EXISTS = "enumval_exists"
-    ENUMVAL_VALUE = "enumval_value"
-    TYPE_MATCHES = "type_matches"
-
-    @property
-    def of_field(self) -> bool:
-        return self in _OF_FIELD
-
-    @property
-    def of_enum(self) -> bool:
-        return self in (CoreKind.ENUMVAL_EXISTS, CoreKind.ENUMVAL_VALUE)
-
-
-_OF_FIELD = frozenset(list(CoreKind)[:6])
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class CoreRelocation:
     """One question to the kernel's types; its answer goes into the instruction at ``insn``.
 
     ``access`` is the path as the compiler wrote it ("0:1:2"), ``path`` the same in C
-    ("files->fd[0]", or the enumerator), empty where there is none.
+    ("files->fd[0]", or the enumerator), empty where there is none. ``order`` counts all of the
+    object's as ``.BTF.ext`` lists them: libbpf answers them in this order.
     """
 
     insn: int
@@ -113,6 +84,7 @@ class CoreRelocation:
     type_name: str
     access: str
     path: str
+    order: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

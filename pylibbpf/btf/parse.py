@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 
+from pylibbpf.btf.names import FLAVOUR, essential
 from pylibbpf.btf.types import (
     Array,
     Const,
@@ -175,6 +176,11 @@ class Btf:
     def _str_len(self) -> int:
         return self._str_end - self._str_start
 
+    @property
+    def first_id(self) -> int:
+        """The first id that is not one of ``base``."""
+        return self._first
+
     def __len__(self) -> int:
         """The number of ids: one more than the last, as 0 is void; with those of ``base``."""
         return self._len
@@ -230,6 +236,26 @@ class Btf:
             own += (ids,) if isinstance(ids, int) else ids
         own.sort()
         return found + [i for i in own if not kinds or self.kind(i) in kinds]
+
+    def find_flavours(self, name: str) -> list[int]:
+        """Return the ids of this BTF's own types called ``name`` or ``name___anything``, in order.
+
+        ``name`` is without a flavour (:func:`pylibbpf.btf.names.essential`).
+        """
+        if not name:
+            return []
+        if not self._index:
+            self._index = self._make_index()
+        keys: Iterable[int | str] = (
+            self._flavour_offsets(name)
+            if self._offsets
+            else [str(key) for key in self._index if essential(str(key)) == name]
+        )
+        own: list[int] = []
+        for key in keys:
+            ids = self._index.get(key, ())
+            own += (ids,) if isinstance(ids, int) else ids
+        return sorted(own)
 
     def string(self, offset: int) -> str:
         r"""Return the string at this offset of the string section (``.BTF.ext`` refers to it).
@@ -411,6 +437,19 @@ class Btf:
         at = self._data.find(needle, self._str_start, self._str_end)
         while at >= 0:
             offsets.append(at - self._str_start + self._str_first)
+            at = self._data.find(needle, at + 1, self._str_end)
+        return offsets
+
+    def _flavour_offsets(self, name: str) -> set[int]:
+        """Offsets of all strings that are ``name`` but for a flavour; see ``_string_offsets``."""
+        offsets = set() if self.base is None else self.base._flavour_offsets(name)
+        offsets.update(self._string_offsets(name))
+        needle = name.encode("utf-8", "surrogatepass") + FLAVOUR.encode()
+        at = self._data.find(needle, self._str_start, self._str_end)
+        while at >= 0:
+            offset = at - self._str_start + self._str_first
+            if essential(self.string(offset)) == name:
+                offsets.add(offset)
             at = self._data.find(needle, at + 1, self._str_end)
         return offsets
 

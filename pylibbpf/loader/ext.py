@@ -111,8 +111,8 @@ def _parse(data: bytes, btf: Btf) -> BtfExt:
             Line(offset, texts.at(file), where >> 10, where & 0x3FF, texts.at(text))
         )
     relocations: dict[str, list[CoreRelocation]] = {}
-    for section, (offset, type_id, access, number) in _records(
-        data, header + core, core_size, _RELO, texts
+    for order, (section, (offset, type_id, access, number)) in enumerate(
+        _records(data, header + core, core_size, _RELO, texts)
     ):
         if number >= len(_CORE_KINDS):
             raise BtfError(f".BTF.ext has a CO-RE relocation of unknown kind {number}")
@@ -120,7 +120,13 @@ def _parse(data: bytes, btf: Btf) -> BtfExt:
         path = texts.at(access)
         relocations.setdefault(section, []).append(
             CoreRelocation(
-                offset, kind, type_id, texts.type(type_id), path, _path(btf, kind, type_id, path)
+                offset,
+                kind,
+                type_id,
+                texts.type(type_id),
+                path,
+                _path(btf, kind, type_id, path),
+                order,
             )
         )
     for some in lines.values():

@@ -1,0 +1,258 @@
+"""Answer the relocations of an object, as libbpf does it (1.7: bpf_core_calc_relo_insn)."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+
+from pylibbpf.btf.core.access import Spec, local_spec
+from pylibbpf.btf.core.kind import CoreKind
+from pylibbpf.btf.core.match import Miss, compatible, match_enumerator, match_field, matches
+from pylibbpf.btf.core.stop import Budget, Stop
+from pylibbpf.btf.core.value import Value, may_resize, value_of
+from pylibbpf.errors import CoreError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pylibbpf.btf.core.target import Target
+    from pylibbpf.btf.parse import Btf
+
+__all__ = ["Candidate", "Resolution", "Resolver", "resolve"]
+
+# Questions that have an answer where nothing is found: no.
+_ANSWERED = frozenset(
+    {
+        CoreKind.FIELD_EXISTS,
+        CoreKind.TYPE_EXISTS,
+        CoreKind.TYPE_ID_TARGET,
+        CoreKind.TYPE_SIZE,
+        CoreKind.TYPE_MATCHES,
+        CoreKind.ENUMVAL_EXISTS,
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Candidate:
+    """A type of the target that was looked at, and what came of it.
+
+    ``owner`` is "vmlinux" or a module's name. ``spec`` is where the path led in it, None where it
+    did not; ``miss`` is where it ended then, None where types were compared as a whole.
+    """
+
+    owner: str
+    btf: Btf = dataclasses.field(repr=False)
+    type_id: int
+    spec: Spec | None = dataclasses.field(repr=False, default=None)
+    miss: Miss | None = dataclasses.field(repr=False, default=None)
+
+    @property
+    def name(self) -> str:
+        """The type's name in C."""
+        return self.btf.c_name(self.type_id)
+
+    @property
+    def matched(self) -> bool:
+        return self.spec is not None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Resolution:
+    """The answer to one relocation, for :func:`pylibbpf.loader.patch.patch` and for people.
+
+    ``original`` is what the compiler should have put into the instruction (to be checked where
+    ``validate`` is set) and ``value`` what belongs there, both as 64-bit unsigned numbers.
+    ``poison`` says that there is no answer: the instruction becomes one that the verifier refuses
+    if it is ever reached. ``original_size`` and ``size`` are the bytes that a load or store is to
+    access (0: not to be changed), which must not differ where ``bad_size`` is set.
+    """
+
+    kind: CoreKind
+    original: int
+    value: int
+    poison: bool
+    validate: bool
+    bad_size: bool
+    original_size: int
+    size: int
+    local: Spec = dataclasses.field(repr=False)
+    candidates: tuple[Candidate, ...] = dataclasses.field(repr=False)
+
+    @property
+    def found(self) -> Candidate | None:
+        """The type of the target that gave the answer; None where the answer is that none does."""
+        return next((each for each in self.candidates if each.matched), None)
+
+    @property
+    def asked(self) -> str:
+        """What was asked about, in C: ``struct task_struct.files.fd[0]``."""
+        return asked(self.kind, self.local)
+
+
+def asked(kind: CoreKind, spec: Spec) -> str:
+    name = spec.btf.c_name(spec.root)
+    if kind.of_type:
+        return name
+    path = spec.path
+    if kind.of_enum:
+        return f"{name}::{path}"
+    return name + (path if path.startswith("[") or not path else f".{path}")
+
+
+def resolve(local: Btf, kind: CoreKind, type_id: int, access: str, target: Target) -> Resolution:
+    """Answer one relocation by itself; for those of an object see :class:`Resolver`.
+
+    Raises:
+        CoreError: libbpf would refuse to load the object.
+        BtfError: the types on either side are damaged.
+    """
+    return Resolver(local, target).resolve(kind, type_id, access)
+
+
+class Resolver:
+    """Answers the relocations of one object against one target.
+
+    ``local`` are the object's types. Ask in the order of ``.BTF.ext``: where several types of the
+    target have a name, those that a relocation did not match are not candidates for later ones of
+    the same local type, as with libbpf.
+    """
+
+    def __init__(self, local: Btf, target: Target) -> None:
+        self.local = local
+        self.target = target
+        self._candidates: dict[int, list[tuple[str, Btf, int]]] = {}
+        self._known: dict[tuple[CoreKind, int, str, int], Resolution] = {}
+        self._budget = Budget()
+
+    def resolve(self, kind: CoreKind, type_id: int, access: str) -> Resolution:
+        """Answer one relocation.
+
+        Raises:
+            CoreError: libbpf would refuse to load the object.
+            BtfError: the types on either side are damaged.
+        """
+        self._budget.start()
+        try:
+            return self._resolve(kind, type_id, access)
+        except Stop as stop:
+            raise CoreError(stop.problem, errno=stop.errno, kind=kind.value) from None
+
+    def _resolve(self, kind: CoreKind, type_id: int, access: str) -> Resolution:
+        if kind is CoreKind.TYPE_ID_LOCAL:
+            spec = self._local(kind, type_id, access)
+            return Resolution(kind, type_id, type_id, False, False, False, 0, 0, spec, ())
+        seen = self._candidates.get(type_id)
+        if seen is None:
+            found = self.local.type(type_id)
+            if not found.name:
+                raise Stop(f"{self.local.c_name(type_id)} has no name to be found by")
+            seen = list(self.target.candidates(found.name, found.kind))
+            self._candidates[type_id] = seen
+        # Only ever fewer of them: their number tells which.
+        key = kind, type_id, access, len(seen)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._answer(kind, type_id, access, seen)
+        matched = [(c.owner, c.btf, c.type_id) for c in known.candidates if c.matched]
+        if matched:
+            self._candidates[type_id] = matched
+        return known
+
+    def _local(self, kind: CoreKind, type_id: int, access: str) -> Spec:
+        try:
+            return local_spec(self.local, kind, type_id, access)
+        except Stop as stop:
+            # libbpf knows one error for all that is wrong here.
+            raise Stop(f"the object asks for what its own types lack: {stop.problem}") from None
+
+    def _answer(
+        self, kind: CoreKind, type_id: int, access: str, seen: list[tuple[str, Btf, int]]
+    ) -> Resolution:
+        local = self._local(kind, type_id, access)
+        candidates: list[Candidate] = []
+        values: list[tuple[Candidate, Value]] = []
+        ours = None
+        for owner, btf, target_id in seen:
+            self._budget.take()
+            candidate = self._try(kind, local, owner, btf, target_id)
+            candidates.append(candidate)
+            if candidate.spec is None:
+                continue
+            ours = ours or value_of(kind, local)
+            theirs = value_of(kind, candidate.spec)
+            if values:
+                _agree(kind, local, values[0], (candidate, theirs))
+            values.append((candidate, theirs))
+        if not values:
+            return self._nothing(kind, local, candidates)
+        assert ours is not None
+        theirs = values[0][1]
+        bad_size = ours.size != theirs.size and not may_resize(
+            self.local.type(ours.type_id), values[0][0].btf.type(theirs.type_id)
+        )
+        return Resolution(
+            kind,
+            ours.number,
+            theirs.number,
+            False,
+            ours.validate,
+            bad_size,
+            ours.size,
+            theirs.size,
+            local,
+            tuple(candidates),
+        )
+
+    def _try(self, kind: CoreKind, local: Spec, owner: str, btf: Btf, target_id: int) -> Candidate:
+        spec = Spec(btf, target_id, btf.pointer_size)
+        budget = self._budget
+        miss = None
+        try:
+            if kind.of_field:
+                miss = match_field(local, spec, budget)
+                hit = miss is None
+            elif kind.of_enum:
+                hit = match_enumerator(local, spec, budget)
+            elif kind is CoreKind.TYPE_MATCHES:
+                hit = matches(local.btf, local.root, btf, target_id, budget)
+            else:
+                hit = compatible(local.btf, local.root, btf, target_id, budget)
+        except Stop as stop:
+            where = f"{btf.c_name(target_id)} (type {target_id} of {owner})"
+            raise Stop(f"{where} cannot be looked through: {stop.problem}", stop.errno) from None
+        return Candidate(owner, btf, target_id, spec if hit else None, miss)
+
+    def _nothing(self, kind: CoreKind, local: Spec, candidates: list[Candidate]) -> Resolution:
+        ours = value_of(kind, local)
+        return Resolution(
+            kind,
+            ours.number,
+            0,
+            kind not in _ANSWERED,
+            ours.validate,
+            False,
+            ours.size,
+            0,
+            local,
+            tuple(candidates),
+        )
+
+
+def _agree(
+    kind: CoreKind, local: Spec, first: tuple[Candidate, Value], other: tuple[Candidate, Value]
+) -> None:
+    """Raises: Stop, where two candidates give different answers."""
+    (one, ours), (two, theirs) = first, other
+    assert one.spec is not None
+    assert two.spec is not None
+    if one.spec.bit_offset == two.spec.bit_offset and ours.number == theirs.number:
+        return
+    raise Stop(
+        f"{asked(kind, local)} is ambiguous: {ours.number} in {_place(one)}, "
+        f"{theirs.number} in {_place(two)}",
+        errno.EINVAL,
+    )
+
+
+def _place(candidate: Candidate) -> str:
+    return f"{candidate.name} (type {candidate.type_id} of {candidate.owner})"
