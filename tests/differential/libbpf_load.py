@@ -29,6 +29,7 @@ import dataclasses
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -66,7 +67,9 @@ class Program:
     """One program, relocated.
 
     ``names`` says what stands at instructions whose number means nothing elsewhere:
-    ``("map", NAME)``, ``("module", NAME)`` or ``("symbol", NAME)``. In the code is 0 for it.
+    ``("map", NAME)``, ``("module", NAME)`` or ``("symbol", NAMES)``. In the code is 0 for it.
+    ``functions`` are instruction and BTF id, ``lines`` instruction, line and column, as libbpf
+    would tell the kernel; None where it does not show them (before 1.6) or did not come so far.
     """
 
     name: str
@@ -75,13 +78,15 @@ class Program:
     attach_type: int
     code: bytes
     names: dict[int, tuple[str, str]]
+    functions: tuple[tuple[int, int], ...] | None
+    lines: tuple[tuple[int, int, int], ...] | None
 
 
 @dataclasses.dataclass(frozen=True)
 class Map:
     """One map, as it was created, or as it was opened where it came to no creation.
 
-    Sections of data have their name without the object's.
+    Sections of data have their name without the object's, and their contents.
     """
 
     name: str
@@ -95,6 +100,7 @@ class Map:
     key_type_id: int
     value_type_id: int
     pin_path: str | None
+    contents: bytes | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +109,7 @@ class Loaded:
 
     ``refused`` is None where all programs were relocated. Else it is what ended it before: "open",
     or one of STEPS; the programs are as they stand in the file then. ``opened`` are the maps before
-    loading, ``maps`` after. ``kconfig`` is the content of the map of configuration values.
+    loading, ``maps`` after.
     """
 
     libbpf: str
@@ -113,7 +119,6 @@ class Loaded:
     programs: tuple[Program, ...] = ()
     opened: tuple[Map, ...] = ()
     maps: tuple[Map, ...] = ()
-    kconfig: bytes | None = None
 
 
 class OracleError(Exception):
@@ -164,13 +169,23 @@ def _from_json(data: dict[str, Any]) -> Loaded:
                 attach_type=each["attach_type"],
                 code=bytes.fromhex(each["code"]),
                 names={int(at): (kind, name) for at, (kind, name) in each["names"].items()},
+                functions=_rows(each["functions"]),
+                lines=_rows(each["lines"]),
             )
             for each in data["programs"]
         ),
-        opened=tuple(Map(**each) for each in data["opened"]),
-        maps=tuple(Map(**each) for each in data["maps"]),
-        kconfig=None if data["kconfig"] is None else bytes.fromhex(data["kconfig"]),
+        opened=tuple(map(_map, data["opened"])),
+        maps=tuple(map(_map, data["maps"])),
     )
+
+
+def _rows(rows: list[list[int]] | None) -> Any:
+    return None if rows is None else tuple(map(tuple, rows))
+
+
+def _map(data: dict[str, Any]) -> Map:
+    contents = data.pop("contents")
+    return Map(**data, contents=None if contents is None else bytes.fromhex(contents))
 
 
 # --- the child ---
@@ -220,6 +235,14 @@ _CALLS: dict[str, tuple[Any, list[Any]]] = {
     "bpf_obj_get_info_by_fd": (_INT, [_INT, _POINTER, ctypes.POINTER(_U32)]),
 }
 
+# The same, of later libbpfs: since 1.6
+_LATER: dict[str, tuple[Any, list[Any]]] = {
+    "bpf_program__func_info": (_POINTER, [_POINTER]),
+    "bpf_program__func_info_cnt": (_U32, [_POINTER]),
+    "bpf_program__line_info": (_POINTER, [_POINTER]),
+    "bpf_program__line_info_cnt": (_U32, [_POINTER]),
+}
+
 # libbpf names maps of data after the object. One letter leaves the section's name whole.
 _OBJECT = b"o"
 
@@ -259,9 +282,11 @@ class _Child:
 
     def __init__(self, libbpf: str) -> None:
         self.lib = ctypes.CDLL(libbpf, use_errno=True)
-        for name, (result, arguments) in _CALLS.items():
-            call = getattr(self.lib, name)
-            call.restype, call.argtypes = result, arguments
+        self.tells_lines = all(hasattr(self.lib, name) for name in _LATER)
+        for name, (result, arguments) in {**_CALLS, **_LATER}.items():
+            if name in _CALLS or self.tells_lines:
+                call = getattr(self.lib, name)
+                call.restype, call.argtypes = result, arguments
         libc = ctypes.CDLL(None)
         self.vsnprintf = libc.vsnprintf
         self.vsnprintf.argtypes = [_POINTER, ctypes.c_size_t, _TEXT, _POINTER]
@@ -272,6 +297,8 @@ class _Child:
         self.module_fds: dict[int, str] = {}
         self.symbols: dict[int, str] = {}
         self.refused_at_load = False
+        self.functions: dict[int, list[tuple[int, ...]]] = {}
+        self.lines: dict[int, list[tuple[int, ...]]] = {}
         self.printer = _PRINT(self.heard)  # ctypes keeps no reference of its own
         self.lib.libbpf_set_print.restype = _POINTER
         self.lib.libbpf_set_print.argtypes = [_PRINT]
@@ -289,7 +316,9 @@ class _Child:
         if found := re.match(r"map '.*': created successfully, fd=(\d+)$", line):
             self.note_descriptor(int(found[1]))
         elif found := re.match(r"extern \(ksym\) '(.*)': set to 0x([0-9a-f]+)$", line):
-            self.symbols[int(found[2], 16)] = found[1]
+            # Several names may be of one address.
+            names = {*self.symbols.get(int(found[2], 16), "").split(), found[1]}
+            self.symbols[int(found[2], 16)] = " ".join(sorted(names))
         elif found := re.match(r"extern \(func ksym\) '.*': resolved to (\S+) \[\d+\]$", line):
             # bpf_object__resolve_ksym_func_btf_id counts modules from 1, as they are first used
             if found[1] not in ("kernel", "vmlinux", *self.modules):
@@ -298,6 +327,7 @@ class _Child:
             self.note_modules()
         elif line.startswith("prog '") and "BPF program load failed" in line:
             self.refused_at_load = True
+            self.note_lines()
         return 0
 
     def note_descriptor(self, fd: int) -> None:
@@ -309,6 +339,22 @@ class _Child:
             m for m in self.all(self.lib.bpf_object__next_map) if self.lib.bpf_map__autocreate(m)
         ]
         self.fds[fd] = self.map_name(made[len(self.fds)])
+
+    def note_lines(self) -> None:
+        """bpf_program__unload frees them (libbpf 1.7.0)."""
+        for each in self.all(self.lib.bpf_object__next_program) if self.tells_lines else ():
+            self.functions[each] = self.rows(each, "func_info", "<II")
+            self.lines[each] = [
+                (insn, position >> 10, position & 1023)  # BPF_LINE_INFO_LINE_NUM, _LINE_COL
+                for insn, _, _, position in self.rows(each, "line_info", "<IIII")
+            ]
+
+    def rows(self, program: int, which: str, row: str) -> list[tuple[int, ...]]:
+        """Give the records of one kind; none where they are of another size than this libbpf's."""
+        start = getattr(self.lib, f"bpf_program__{which}")(program)
+        count = getattr(self.lib, f"bpf_program__{which}_cnt")(program)
+        data = ctypes.string_at(start, count * struct.calcsize(row)) if start and count else b""
+        return list(struct.iter_unpack(row, data))
 
     def note_modules(self) -> None:
         for entry in os.listdir("/proc/self/fd"):
@@ -333,7 +379,6 @@ class _Child:
             "programs": [],
             "opened": [],
             "maps": [],
-            "kconfig": None,
             "messages": self.messages,
         }
         opts = _OpenOpts(sz=ctypes.sizeof(_OpenOpts), object_name=_OBJECT)
@@ -362,7 +407,6 @@ class _Child:
             answer["refused"] = self.reason()
         answer["programs"] = [self.program(each) for each in programs]
         answer["maps"] = self.maps(pins)
-        answer["kconfig"] = self.kconfig()
         return answer
 
     def at_programs(self) -> bool:
@@ -398,6 +442,8 @@ class _Child:
             "attach_type": lib.bpf_program__expected_attach_type(program),
             "code": code.hex(),
             "names": names,
+            "functions": self.functions.get(program),
+            "lines": self.lines.get(program),
         }
 
     def name(self, code: bytearray) -> dict[int, tuple[str, str]]:
@@ -449,17 +495,17 @@ class _Child:
                     "key_type_id": self.lib.bpf_map__btf_key_type_id(map),
                     "value_type_id": self.lib.bpf_map__btf_value_type_id(map),
                     "pin_path": None if pin is None else os.fsdecode(pin),
+                    "contents": self.contents(map),
                 }
             )
         return found
 
-    def kconfig(self) -> str | None:
-        for map in self.all(self.lib.bpf_object__next_map):
-            if self.lib.bpf_map__is_internal(map) and self.map_name(map) == ".kconfig":
-                size = ctypes.c_size_t()
-                data = self.lib.bpf_map__initial_value(map, ctypes.byref(size))
-                return ctypes.string_at(data, size.value).hex() if data else None
-        return None
+    def contents(self, map: int) -> str | None:
+        if not self.lib.bpf_map__is_internal(map):
+            return None
+        size = ctypes.c_size_t()
+        data = self.lib.bpf_map__initial_value(map, ctypes.byref(size))
+        return ctypes.string_at(data, size.value).hex() if data else None
 
 
 def main() -> int:
