@@ -21,6 +21,7 @@ __all__ = [
     "ExternSpec",
     "FunctionSpec",
     "GlobalSpec",
+    "JumpTable",
     "Line",
     "MapKind",
     "MapSpec",
@@ -38,16 +39,17 @@ class ReferenceKind(enum.Enum):
     DATA = "data"  # an address in a section of global data
     FUNCTION = "function"  # another function of the object, called or as a callback
     EXTERN = "extern"  # a kernel symbol, kernel function or configuration value
+    JUMP_TABLE = "jump table"  # where a computed goto may go (clang 22, kernel 6.19)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reference:
     """One ELF relocation of code: the instruction at ``insn`` refers to ``target``.
 
-    ``target`` is the name of a map, data section, function or extern. ``offset`` is in bytes from
-    the start of that data section, or of ``section`` for a function (whose name need not be
-    the only one, when objects were linked). ``module`` is set once the kernel was asked: the
-    kernel module that an extern was found in, "" for the kernel itself.
+    ``target`` is the name of a map, data section, function, extern or jump table. ``offset`` is in
+    bytes from the start of that data section, or of ``section`` for a function (whose name need
+    not be the only one, when objects were linked). ``module`` is set once the kernel was asked:
+    the kernel module that an extern was found in, "" for the kernel itself.
     """
 
     insn: int
@@ -190,6 +192,18 @@ class SectionSpec:
     read_only: bool
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class JumpTable:
+    """Where a computed goto may go, as offsets in bytes in the section of the code that jumps.
+
+    ``offset`` is the table's own place in the section ``.jumptables``.
+    """
+
+    name: str
+    offset: int
+    targets: tuple[int, ...] = dataclasses.field(repr=False)
+
+
 class ExternKind(enum.Enum):
     """What the object expects the kernel to have."""
 
@@ -221,6 +235,7 @@ class ObjectSpec:
     globals: tuple[GlobalSpec, ...]
     sections: tuple[SectionSpec, ...]
     externs: tuple[ExternSpec, ...]
+    jump_tables: tuple[JumpTable, ...] = ()
 
     @property
     def programs(self) -> tuple[FunctionSpec, ...]:

@@ -7,6 +7,7 @@ bpf_object__init_internal_map (libbpf.c).
 from __future__ import annotations
 
 import dataclasses
+import struct
 from typing import TYPE_CHECKING
 
 from pylibbpf.errors import ElfError
@@ -24,6 +25,8 @@ __all__ = ["arena_offset", "created", "kconfig_map", "possible_cpus"]
 
 PAGE = 4096
 KCONFIG = ".kconfig"
+JUMP_TABLES = ".jumptables"
+_TARGET = struct.Struct("<IIII")  # struct bpf_insn_array_value: the first is where to
 
 # The kernel is told no types for these (bpf_object__create_map).
 _UNTYPED = frozenset(
@@ -79,7 +82,7 @@ def created(spec: MapSpec, source: ObjectSpec, cpus: int | None) -> RelocatedMap
         numa_node=spec.numa_node,
         pinning=spec.pinning,
         key_type_id=(typed and spec.key_type_id) or 0,
-        value_type_id=(typed and spec.value_type_id) or 0,
+        value_type_id=((typed or spec.kind is MapKind.STRUCT_OPS) and spec.value_type_id) or 0,
         inner=created(spec.inner, source, cpus) if spec.inner is not None else None,
         values=spec.values,
         created=not spec.section.startswith("?"),
@@ -127,6 +130,21 @@ def kconfig_map(contents: bytes, btf: Btf) -> RelocatedMap:
         flags=BPF_F_RDONLY_PROG | BPF_F_MMAPABLE,
         value_type_id=found[0] if found else 0,
         contents=contents,
+        frozen=True,
+    )
+
+
+def jump_table(name: str, targets: list[int]) -> RelocatedMap:
+    """Make the map of a jump table, whose entries are instructions of the whole program."""
+    return RelocatedMap(
+        name=name,
+        kind=MapKind.JUMP_TABLE,
+        section=JUMP_TABLES,
+        type=MapType.INSN_ARRAY,
+        key_size=4,
+        value_size=_TARGET.size,
+        max_entries=len(targets),
+        contents=b"".join(_TARGET.pack(target, 0, 0, 0) for target in targets),
         frozen=True,
     )
 

@@ -8,12 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pylibbpf.btf.core.match import compatible
+from pylibbpf.btf.core.stop import Budget, Stop
+from pylibbpf.btf.names import essential
+from pylibbpf.btf.types import Func, Kind, Var
 from pylibbpf.errors import RelocationError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-__all__ = ["Symbols"]
+    from pylibbpf.btf.core import Target
+    from pylibbpf.btf.parse import Btf
+    from pylibbpf.spec import ExternSpec
+
+__all__ = ["Symbols", "find_function", "find_type", "find_variable"]
 
 
 class Symbols:
@@ -66,3 +74,86 @@ def pick(lines: Iterable[str], names: Collection[str]) -> dict[str, int]:
                 f"and {address:#x}"
             )
     return found
+
+
+def find_type(kernel: Target, name: str, kind: Kind) -> tuple[str, Btf, int] | None:
+    """Find a kernel's type by its name: which module's it is ("" the kernel's own), BTF and id.
+
+    Modules are asked for what the kernel itself does not have (find_ksym_btf_id).
+    """
+    found = kernel.btf.find(name, kind)
+    if found:
+        return "", kernel.btf, found[0]
+    for module, btf in kernel.modules.items():
+        own = [type_id for type_id in btf.find(name, kind) if type_id >= btf.first_id]
+        if own:
+            return module, btf, own[0]
+    return None
+
+
+def find_variable(own: Btf, extern: ExternSpec, kernel: Target) -> tuple[str, int] | None:
+    """Find a kernel variable of the type that the object knows: its module and BTF id.
+
+    None where there is none, and the object can do without.
+
+    Raises:
+        RelocationError: there is none, or of another type.
+    """
+    found = find_type(kernel, extern.name, Kind.VAR)
+    if found is None:
+        if extern.weak:
+            return None
+        raise _missing(extern, "variable", "in its BTF (only per-CPU ones are there)")
+    module, btf, type_id = found
+    variable = btf.type(type_id)
+    assert isinstance(variable, Var)
+    assert extern.type_id is not None
+    if not _compatible(own, own.resolve(extern.type_id), btf, btf.resolve(variable.type_id)):
+        raise RelocationError(
+            f"extern {extern.name!r}: the object knows it as {own.c_name(extern.type_id)!r}, this "
+            f"kernel as {btf.c_name(variable.type_id)!r}"
+        )
+    return module, type_id
+
+
+def find_function(own: Btf, extern: ExternSpec, kernel: Target) -> tuple[str, int] | None:
+    """Find a kernel function with the parameters that the object knows: its module and BTF id.
+
+    None where there is none, or another, and the object can do without.
+
+    Raises:
+        RelocationError: there is none, or with other parameters.
+    """
+    found = find_type(kernel, essential(extern.name), Kind.FUNC)
+    if found is None:
+        if extern.weak:
+            return None
+        raise _missing(extern, "function", "in its BTF")
+    module, btf, type_id = found
+    function = btf.type(type_id)
+    assert isinstance(function, Func)
+    assert extern.type_id is not None
+    if not _compatible(own, own.resolve(extern.type_id), btf, function.type_id):
+        if extern.weak:
+            return None
+        raise RelocationError(
+            f"extern {extern.name!r}: the object knows it as {own.c_name(extern.type_id)!r}, this "
+            f"kernel as {btf.c_name(function.type_id)!r}"
+        )
+    return module, type_id
+
+
+def _missing(extern: ExternSpec, what: str, where: str) -> RelocationError:
+    return RelocationError(
+        f"extern {extern.name!r}: this kernel has no {what} of that name {where}; make it __weak "
+        "to go on without it"
+    )
+
+
+def _compatible(own: Btf, own_id: int, btf: Btf, type_id: int) -> bool:
+    budget = Budget()
+    budget.start()
+    try:
+        return compatible(own, own_id, btf, type_id, budget)
+    except Stop:  # too deep to compare: libbpf takes that for another type
+        return False

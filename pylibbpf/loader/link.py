@@ -45,16 +45,27 @@ class Linker:
 
     def __init__(self, spec: ObjectSpec) -> None:
         self._by_place = {_place(f): f for f in spec.functions}
+        self._decoded: dict[tuple[str, int], list[Insn]] = {}
 
-    def used(self, program: FunctionSpec) -> list[FunctionSpec]:
+    def used(self, program: FunctionSpec, last: FunctionSpec | None = None) -> list[FunctionSpec]:
         """List a program and the functions that it uses, directly or not, in order of linking.
 
         A function comes when it is first used, and what it uses itself right behind it
-        (bpf_object__reloc_code).
+        (bpf_object__reloc_code). ``last`` comes after them, if it was not used.
         """
-        seen = {_place(program)}
-        found = [program]
-        waiting = [iter(program.references)]
+        found: list[FunctionSpec] = []
+        seen: set[tuple[str, int]] = set()
+        for start in (program, last):
+            if start is not None and _place(start) not in seen:
+                seen.add(_place(start))
+                self._follow(start, found, seen)
+        return found
+
+    def _follow(
+        self, start: FunctionSpec, found: list[FunctionSpec], seen: set[tuple[str, int]]
+    ) -> None:
+        found.append(start)
+        waiting = [iter(start.references)]
         while waiting:
             for reference in waiting[-1]:
                 place = (reference.section, reference.offset)
@@ -67,18 +78,20 @@ class Linker:
                         break
             else:
                 waiting.pop()
-        return found
 
-    def link(self, program: FunctionSpec) -> Linked:
+    def link(self, program: FunctionSpec, last: FunctionSpec | None = None) -> Linked:
         """Link a program as libbpf's bpf_object__relocate_calls does: each function once."""
         parts: list[tuple[int, FunctionSpec]] = []
         starts: dict[tuple[str, int], int] = {}
         insns: list[Insn] = []
         references: dict[int, Reference] = {}
-        for function in self.used(program):
-            base = starts[_place(function)] = len(insns)
+        for function in self.used(program, last):
+            place = _place(function)
+            base = starts[place] = len(insns)
             parts.append((base, function))
-            insns += isa.decode(function.code)
+            if place not in self._decoded:
+                self._decoded[place] = isa.decode(function.code)
+            insns += self._decoded[place]
             for reference in function.references:
                 at = base + reference.insn
                 references[at] = dataclasses.replace(reference, insn=at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
@@ -19,10 +20,12 @@ from pylibbpf.loader.elf import (
     R_BPF_64_64,
     SHN_LORESERVE,
     SHN_UNDEF,
+    SHT_PROGBITS,
     STB_LOCAL,
     STB_WEAK,
     STT_FUNC,
     STT_NOTYPE,
+    STT_SECTION,
     Elf,
     Relocation,
     Section,
@@ -36,6 +39,7 @@ from pylibbpf.spec import (
     ExternSpec,
     FunctionSpec,
     GlobalSpec,
+    JumpTable,
     Line,
     MapSpec,
     ObjectSpec,
@@ -47,6 +51,7 @@ from pylibbpf.spec import (
 __all__ = ["read", "source_line"]
 
 _SUBPROGRAMS = ".text"
+_JUMP_TABLES = ".jumptables"
 
 # More maps or functions than this are no object but an attempt to keep us busy.
 _MOST, _MOST_MAPS = 2048, 1024
@@ -137,6 +142,7 @@ class _Reader:
             globals=tuple(variables),
             sections=tuple(self.data.values()),
             externs=tuple(self._externs(functions)),
+            jump_tables=tuple(self._jump_tables()),
         )
 
     def _license(self) -> str | None:
@@ -150,6 +156,25 @@ class _Reader:
         if section is None or section.size != 4:
             return None
         return int.from_bytes(self.elf.content(section), "little")
+
+    def _jump_tables(self) -> Iterator[JumpTable]:
+        """Read the tables of computed gotos; libbpf 1.7 makes a map of each (create_jt_map)."""
+        section = self.elf.find(_JUMP_TABLES)
+        if section is None or section.type != SHT_PROGBITS or section.executable:
+            return
+        content = self.elf.content(section)
+        total = 0
+        for symbol in self.elf.symbols_in(section):
+            if symbol.type == STT_SECTION or not symbol.size:
+                continue
+            data = content[symbol.value : symbol.value + symbol.size]
+            total += symbol.size
+            if symbol.value % 8 or symbol.size % 8 or len(data) < symbol.size:
+                raise ElfError(f"the jump table {symbol.name!r} is not whole in {_JUMP_TABLES!r}")
+            if total > 2 * section.size:
+                raise ElfError(f"the jump tables of {_JUMP_TABLES!r} overlap")
+            targets = tuple(target for (target,) in struct.iter_unpack("<Q", data))
+            yield JumpTable(symbol.name, symbol.value, targets)
 
     def _read_maps(self) -> None:
         elf, btf = self.elf, self.btf
@@ -298,6 +323,8 @@ class _Reader:
             return Reference(offset, ReferenceKind.DATA, where.name, place)
         if symbol.section in self.functions:
             return self._to_function(section, offset, symbol.section, place)
+        if where.name == _JUMP_TABLES:
+            return Reference(offset, ReferenceKind.JUMP_TABLE, symbol.name, symbol.value)
         raise ElfError(
             f"code in {section.name!r} refers to {symbol.name or place!r} in section "
             f"{where.name!r}, where no map or variable is"

@@ -8,29 +8,37 @@ CO-RE in every function once, then for each program the functions it uses behind
 from __future__ import annotations
 
 import dataclasses
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from pylibbpf.btf.types import Void
-from pylibbpf.errors import ElfError, NotSupportedError, RelocationError
+from pylibbpf.btf.core import Resolver
+from pylibbpf.btf.types import DeclTag, Func, Kind
+from pylibbpf.errors import CoreError, ElfError
 from pylibbpf.isa import insn as isa
 from pylibbpf.isa.insn import Insn
 from pylibbpf.loader import created
-from pylibbpf.loader.kconfig import Kconfig, Layout
+from pylibbpf.loader.externs import Externs
+from pylibbpf.loader.kconfig import Kconfig
 from pylibbpf.loader.ksyms import Symbols
 from pylibbpf.loader.link import Linked, Linker
 from pylibbpf.loader.maps import ARENA_SECTION
+from pylibbpf.loader.patch import patch
 from pylibbpf.loader.relocated import RelocatedMap, RelocatedObject, RelocatedProgram
-from pylibbpf.spec import ExternKind, MapKind, Reference, ReferenceKind
+from pylibbpf.loader.struct_ops import StructOps
+from pylibbpf.loader.this_kernel import this_kernel
+from pylibbpf.spec import FunctionSpec, MapKind, Reference, ReferenceKind
 from pylibbpf.uapi.sections import section
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from pylibbpf.spec import ExternSpec, FunctionSpec, Line, ObjectSpec
+    from pylibbpf.btf.core import Target
+    from pylibbpf.spec import CoreRelocation, JumpTable, Line, ObjectSpec
 
 __all__ = ["RelocatedMap", "RelocatedObject", "RelocatedProgram", "relocate"]
 
 SUBPROGRAMS = ".text"
+_GLOBAL = 1  # linkage of a BTF function
 
 # What libbpf puts in place of instructions that must not be reached; the verifier's message has
 # the number (POISON_LDIMM64_MAP_BASE, POISON_CALL_KFUNC_BASE), and to it comes the index of the
@@ -47,8 +55,8 @@ _MOST_IN_ALL = 8_000_000
 def relocate(
     spec: ObjectSpec,
     *,
-    target: object = None,
-    kernel: object = None,
+    target: Target | None = None,
+    kernel: Target | None = None,
     kconfig: Kconfig | str | None = None,
     symbols: Symbols | Mapping[str, int] | None = None,
     programs: Collection[str] | None = None,
@@ -73,157 +81,145 @@ def relocate(
         ElfError: the object is one that libbpf does not load.
         BtfError: its types, or the kernel's, are damaged or missing where they are needed.
         RelocationError: the kernel lacks what it asks for, or has it otherwise.
-        NotSupportedError: not yet done.
+        CoreError: a CO-RE relocation cannot be carried out.
     """
     if isinstance(kconfig, str):
         kconfig = Kconfig.parse(kconfig, below=Kconfig.running())
     if not isinstance(symbols, Symbols):
         symbols = Symbols(symbols)
-    return _Relocation(spec, kconfig or Kconfig.running(), symbols, cpus).relocate(
-        programs, without_maps
+    kernel = kernel or target
+    return _Relocation(spec, kconfig or Kconfig.running(), symbols, kernel, cpus).relocate(
+        target, programs, without_maps
     )
-
-
-@dataclasses.dataclass(slots=True)
-class _Extern:
-    """An extern and what was found of it."""
-
-    spec: ExternSpec
-    index: int
-    found: bool = False
-    address: int = 0
-    type_id: int = 0
-    module: str = ""
-    module_index: int = 0
 
 
 class _Relocation:
     def __init__(
-        self, spec: ObjectSpec, kconfig: Kconfig, symbols: Symbols, cpus: int | None
+        self,
+        spec: ObjectSpec,
+        kconfig: Kconfig,
+        symbols: Symbols,
+        kernel: Target | None,
+        cpus: int | None,
     ) -> None:
         self.spec = spec
         self.kconfig = kconfig
-        self.symbols = symbols
+        self._kernel = kernel
         self.cpus = cpus
-        self.externs: dict[str, _Extern] = {}
-        self.kconfig_at: dict[str, int] = {}
         self.maps: list[RelocatedMap] = []
-        self.map_index: dict[str, int] = {}
-        self.modules: list[str] = []
+        self.tables: dict[str, RelocatedMap] = {}
         self.arena: str | None = None
         self.arena_offset = 0
         self.left = _MOST_IN_ALL
+        _check(spec)
+        self.struct_ops = StructOps(spec)
+        for each in spec.maps:
+            if each.kind is MapKind.STRUCT_OPS:
+                self.struct_ops.check(each)
+        self.externs = Externs(spec, kconfig, symbols, self.kernel)
+
+    def kernel(self) -> Target:
+        """The kernel's types; this kernel's are read when they are first needed."""
+        if self._kernel is None:
+            self._kernel = this_kernel()
+        return self._kernel
 
     def relocate(
-        self, programs: Collection[str] | None, without_maps: Collection[str]
+        self,
+        target: Target | None,
+        programs: Collection[str] | None,
+        without_maps: Collection[str],
     ) -> RelocatedObject:
         spec = self.spec
-        self._check(spec)
         self._make_maps(without_maps)
-        self._resolve_externs()
-        skipped = {
-            f.name: "it was not asked for"
-            for f in spec.programs
-            if programs is not None and f.name not in programs
-        }
-        for function in spec.functions:
-            if function.core and function.name not in skipped:
-                raise NotSupportedError(
-                    f"{function.name!r} has CO-RE relocations, which are not done yet"
-                )
-        linker = Linker(spec)
+        skipped = {}
+        for function in spec.programs:
+            if programs is not None and function.name not in programs:
+                skipped[function.name] = "it was not asked for"
+            elif self.struct_ops.unused(function.name):
+                skipped[function.name] = "only struct_ops maps that are not created name it"
+        functions = [f for f in spec.functions if f.name not in skipped or not f.program]
+        patched = self._patch(functions, target)
+        linker = Linker(dataclasses.replace(spec, functions=tuple(patched)))
+        callbacks = _Callbacks(spec, patched)
         found = [
-            self._program(linker, function)
-            for function in spec.programs
-            if function.name not in skipped
+            self._program(linker, function, callbacks.of(function))
+            for function in patched
+            if function.program
         ]
-        major, minor, patch = self.kconfig.version
+        major, minor, patch_level = self.kconfig.version
         return RelocatedObject(
             license=(spec.license or "")[:63],
-            version=spec.version or (major << 16 | minor << 8 | min(patch, 255)),
+            version=spec.version or (major << 16 | minor << 8 | min(patch_level, 255)),
             programs=tuple(found),
-            maps=tuple(self.maps),
+            maps=(*self.maps, *self.tables.values()),
             skipped=skipped,
-            modules=tuple(self.modules),
+            modules=tuple(self.externs.modules),
         )
 
-    # What the object must keep to
-
-    def _check(self, spec: ObjectSpec) -> None:
-        for function in spec.functions:
-            if not function.program and function.section != SUBPROGRAMS:
-                raise ElfError(
-                    f"the function {function.name!r} in section {function.section!r} is static: "
-                    "a program must be global, and only functions without SEC() may be static"
-                )
-            for reference in function.references:
-                if reference.kind is ReferenceKind.FUNCTION and reference.section != SUBPROGRAMS:
-                    raise ElfError(
-                        f"{function.name!r} uses the function {reference.target!r} in section "
-                        f"{reference.section!r}: a program cannot be called, only functions "
-                        "without SEC() can"
-                    )
-
-    # Maps and externs
+    # Maps
 
     def _make_maps(self, without: Collection[str]) -> None:
         spec = self.spec
         for each in spec.maps:
             if created.is_arena_data(each):
                 continue
-            if each.kind is MapKind.STRUCT_OPS:
-                raise NotSupportedError(f"struct_ops map {each.name!r}: not done yet")
             made = created.created(each, spec, self.cpus)
             if each.name in without:
                 made = dataclasses.replace(made, created=False)
+            if each.kind is MapKind.STRUCT_OPS:
+                kernel = self.kernel() if made.created else None
+                made = self.struct_ops.bind(each, made, kernel)
             self.maps.append(made)
         self.arena, self.arena_offset = created.arena_offset(
             self.maps, spec.section(ARENA_SECTION), self.kconfig.full_range_offsets
         )
-        config = [e for e in spec.externs if e.kind is ExternKind.CONFIG]
-        if config and spec.btf is not None:
-            layout = Layout(spec.btf, config)
-            self.kconfig_at = {slot.extern.name: slot.offset for slot in layout.slots}
-            made = created.kconfig_map(layout.contents(self.kconfig), spec.btf)
+        if self.externs.kconfig and spec.btf is not None:
+            made = created.kconfig_map(self.externs.kconfig, spec.btf)
             # The maps of struct_ops come last (bpf_object__init_maps).
             at = sum(each.kind is not MapKind.STRUCT_OPS for each in self.maps)
             self.maps.insert(at, made)
         self.map_index = {each.name: at for at, each in enumerate(self.maps)}
 
-    def _resolve_externs(self) -> None:
-        """Look up what the object expects the kernel to have, in libbpf's order (cmp_externs)."""
-        spec, first = self.spec, len(self.kconfig_at)
-        others = [e for e in spec.externs if e.kind is not ExternKind.CONFIG]
-        others.sort(key=lambda extern: extern.name.encode("utf-8", "replace"))
-        untyped = []
-        for index, extern in enumerate(others, first):
-            known = self.externs[extern.name] = _Extern(extern, index)
-            if extern.type_id is None or spec.btf is None:
-                raise ElfError(
-                    f"extern {extern.name!r} has no BTF: it needs __ksym or __kconfig, or a "
-                    "function or variable of that name must be linked in (bpftool gen object)"
+    # CO-RE
+
+    def _patch(self, functions: list[FunctionSpec], target: Target | None) -> list[FunctionSpec]:
+        """Answer the CO-RE relocations: of each function once, before it is copied anywhere."""
+        asked: list[tuple[int, tuple[str, int], FunctionSpec, CoreRelocation]] = []
+        code: dict[tuple[str, int], list[Insn]] = {}
+        for function in functions:
+            place = function.section, function.offset
+            if function.core and place not in code:  # functions of one place share theirs
+                code[place] = isa.decode(function.code)
+                asked += [(each.order, place, function, each) for each in function.core]
+        if not asked:
+            return functions
+        assert self.spec.btf is not None
+        resolver = Resolver(self.spec.btf, target or self.kernel())
+        asked.sort(key=lambda each: each[0])
+        for _, place, function, each in asked:
+            try:
+                patch(
+                    code[place], each.insn, resolver.resolve(each.kind, each.type_id, each.access)
                 )
-            if extern.kind is ExternKind.VARIABLE and isinstance(
-                spec.btf.strip(extern.type_id), Void
-            ):
-                untyped.append(known)
-            else:
-                raise NotSupportedError(f"typed extern {extern.name!r}: not done yet")
-        if untyped:
-            addresses = self.symbols.find({each.spec.name for each in untyped})
-            for each in untyped:
-                if each.spec.name in addresses:
-                    each.found, each.address = True, addresses[each.spec.name]
-                elif not each.spec.weak:
-                    raise RelocationError(
-                        f"extern {each.spec.name!r}: the kernel has no symbol of that name (make "
-                        "it __weak to go on without it)"
-                    )
+            except CoreError as error:
+                line = function.line(each.insn)
+                error.program, error.insn = function.name, each.insn
+                if line is not None:
+                    error.source = f"{line.file}:{line.number}: {line.text.strip()}"
+                raise
+        encoded = {place: isa.encode(insns) for place, insns in code.items()}
+        return [
+            dataclasses.replace(f, code=encoded.get((f.section, f.offset), f.code))
+            for f in functions
+        ]
 
     # Programs
 
-    def _program(self, linker: Linker, function: FunctionSpec) -> RelocatedProgram:
-        linked = linker.link(function)
+    def _program(
+        self, linker: Linker, function: FunctionSpec, callback: FunctionSpec | None
+    ) -> RelocatedProgram:
+        linked = linker.link(function, callback)
         self.left -= len(linked.insns)
         if len(linked.insns) > _MOST or self.left < 0:
             raise ElfError(
@@ -233,27 +229,32 @@ class _Relocation:
         insns = list(linked.insns)
         references: dict[int, Reference] = {}
         for at, reference in linked.references.items():
-            found = self._apply(function, insns, at, reference)
+            found = self._apply(linked, insns, at, reference)
             if found is not None:
                 references[at] = found
         row = section(function.section)
+        role = self.struct_ops.roles.get(function.name)
+        attach_type = int(row.attach_type) if row is not None else 0
         return RelocatedProgram(
             name=function.name,
             section=function.section.removeprefix("?"),
             type=int(row.type) if row is not None else 0,
-            attach_type=int(row.attach_type) if row is not None else 0,
+            attach_type=role.member if role is not None else attach_type,
             flags=row.flags if row is not None else 0,
             insns=tuple(insns),
             references=references,
             parts=linked.parts,
             functions=_function_info(linked),
             lines=_line_info(linked),
+            kernel_type_id=role.type_id if role is not None else 0,
+            module=role.module if role is not None else "",
         )
 
     def _apply(
-        self, program: FunctionSpec, insns: list[Insn], at: int, reference: Reference
+        self, linked: Linked, insns: list[Insn], at: int, reference: Reference
     ) -> Reference | None:
         """Put into an instruction what a reference stands for; give what is left to fill in."""
+        program = linked.parts[0][1]
         old = insns[at]
         if old.code == isa.CALL_CODE:
             return self._apply_call(insns, at, reference)
@@ -272,6 +273,8 @@ class _Relocation:
                 offset = reference.offset + self.arena_offset
                 return self._load_map(insns, at, self.arena, offset)
             return self._load_map(insns, at, reference.target, reference.offset)
+        if reference.kind is ReferenceKind.JUMP_TABLE:
+            return self._load_table(linked, insns, at, reference)
         raise ElfError(f"{program.name!r} uses {reference.target!r}, which was not linked")
 
     def _load_map(
@@ -295,10 +298,11 @@ class _Relocation:
 
     def _apply_extern(self, insns: list[Insn], at: int, reference: Reference) -> Reference | None:
         name = reference.target
-        offset = self.kconfig_at.get(name)
+        offset = self.externs.option(name)
         if offset is not None:
             return self._load_map(insns, at, created.KCONFIG, offset)
-        extern = self.externs[name]
+        extern = self.externs.symbol(name)
+        assert extern is not None  # the reader lists each that code refers to
         old, high = insns[at], insns[at + 1]
         if extern.type_id:
             insns[at] = Insn(old.code, old.dst, isa.PSEUDO_BTF_ID, old.off, extern.type_id)
@@ -310,7 +314,7 @@ class _Relocation:
         return Reference(at, ReferenceKind.EXTERN, name, module=extern.module)
 
     def _apply_call(self, insns: list[Insn], at: int, reference: Reference) -> Reference | None:
-        extern = self.externs.get(reference.target)
+        extern = self.externs.symbol(reference.target)
         if reference.kind is not ReferenceKind.EXTERN or extern is None:
             raise ElfError(f"instruction {at} calls {reference.target!r}, which is no function")
         if not extern.found:
@@ -320,6 +324,107 @@ class _Relocation:
         index = extern.module_index
         insns[at] = Insn(old.code, old.dst, isa.PSEUDO_KFUNC_CALL, index, extern.type_id)
         return Reference(at, ReferenceKind.EXTERN, reference.target, module=extern.module)
+
+    def _load_table(
+        self, linked: Linked, insns: list[Insn], at: int, reference: Reference
+    ) -> Reference:
+        """Load where a jump table is: a map of its own for each program (create_jt_map)."""
+        table = _table(self.spec, reference)
+        start, function = _part(linked, at)
+        name = f"{created.JUMP_TABLES}/{linked.parts[0][1].name}+{table.offset}"
+        if name not in self.tables:
+            # A table of the program itself counts from its start in the section, which is where it
+            # is linked; one of a function behind it from where that was linked.
+            move = start - function.offset // isa.INSN_SIZE
+            targets = [target // isa.INSN_SIZE + move for target in table.targets]
+            if any(not 0 <= target < len(insns) for target in targets):
+                raise ElfError(
+                    f"the jump table {table.name!r} leads out of the program "
+                    f"{linked.parts[0][1].name!r}"
+                )
+            self.tables[name] = created.jump_table(name, targets)
+        old, high = insns[at], insns[at + 1]
+        insns[at] = Insn(old.code, old.dst, isa.PSEUDO_MAP_VALUE, 0, 0)
+        return Reference(at, ReferenceKind.JUMP_TABLE, name, high.imm)
+
+
+class _Callbacks:
+    """Which function a program names as its exception callback (bpf_prog_assign_exc_cb).
+
+    No instruction calls it: it is linked behind everything else, for bpf_throw() to go to.
+    """
+
+    _PREFIX = "exception_callback:"
+
+    def __init__(self, spec: ObjectSpec, functions: list[FunctionSpec]) -> None:
+        self._functions = [f for f in functions if f.section == SUBPROGRAMS]
+        self._named: dict[str, list[str]] = {}
+        btf = spec.btf
+        for _, tag in btf.types(Kind.DECL_TAG) if btf is not None else ():
+            assert isinstance(tag, DeclTag)
+            assert btf is not None
+            if tag.component_idx != -1 or not tag.name.startswith(self._PREFIX):
+                continue
+            tagged = btf.type(tag.type_id)
+            if not isinstance(tagged, Func) or tagged.linkage != _GLOBAL:
+                raise ElfError(
+                    f"the tag {tag.name!r} belongs to a program, and is at {tagged.name!r}, which "
+                    "is no global function"
+                )
+            name = tag.name.removeprefix(self._PREFIX)
+            self._named.setdefault(tagged.name, []).append(name)
+
+    def of(self, program: FunctionSpec) -> FunctionSpec | None:
+        """The callback of a program; None where it names none, or several (the verifier minds).
+
+        Raises:
+            ElfError: it is no global function of the object.
+        """
+        found = None
+        for name in self._named.get(program.name, ()):
+            if found is not None:
+                return None
+            found = next((f for f in self._functions if f.name == name), None)
+            if found is None:
+                raise ElfError(
+                    f"program {program.name!r} names {name!r} as its exception callback, which is "
+                    "no function of the object"
+                )
+            if found.linkage == "static" or found.hidden:
+                raise ElfError(
+                    f"program {program.name!r} names {name!r} as its exception callback, which "
+                    "must be global and not hidden"
+                )
+        return found
+
+
+def _check(spec: ObjectSpec) -> None:
+    """Raises: ElfError, where functions are not what libbpf takes."""
+    for function in spec.functions:
+        if not function.program and function.section != SUBPROGRAMS:
+            raise ElfError(
+                f"the function {function.name!r} in section {function.section!r} is static: a "
+                "program must be global, and only functions without SEC() may be static"
+            )
+        for reference in function.references:
+            if reference.kind is ReferenceKind.FUNCTION and reference.section != SUBPROGRAMS:
+                raise ElfError(
+                    f"{function.name!r} uses the function {reference.target!r} in section "
+                    f"{reference.section!r}: a program cannot be called, only functions without "
+                    "SEC() can"
+                )
+
+
+def _part(linked: Linked, at: int) -> tuple[int, FunctionSpec]:
+    """Which part of a program an instruction is in, and where it starts."""
+    return linked.parts[bisect_right(linked.parts, at, key=lambda part: part[0]) - 1]
+
+
+def _table(spec: ObjectSpec, reference: Reference) -> JumpTable:
+    for table in spec.jump_tables:
+        if (table.name, table.offset) == (reference.target, reference.offset):
+            return table
+    raise ElfError(f"an instruction refers to {reference.target!r}, which is no jump table")
 
 
 def _function_info(linked: Linked) -> tuple[tuple[int, int], ...]:

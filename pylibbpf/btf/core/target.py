@@ -28,7 +28,8 @@ class Target:
 
     def __init__(self, btf: Btf, modules: Mapping[str, Btf] | None = None) -> None:
         self.btf = btf
-        self.modules = dict(modules or {})
+        # Not copied: to read all modules of a kernel takes long, and few objects need one.
+        self.modules = modules or {}
         self._found: dict[tuple[str, Kind], tuple[tuple[str, Btf, int], ...]] = {}
 
     def candidates(self, name: str, kind: Kind) -> tuple[tuple[str, Btf, int], ...]:

@@ -1,0 +1,66 @@
+"""The types of the kernel that runs this: its own, and its modules' when they are needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+
+from pylibbpf.btf.core import Target
+from pylibbpf.btf.parse import Btf
+from pylibbpf.errors import BtfError
+
+__all__ = ["this_kernel"]
+
+_FOLDER = "/sys/kernel/btf"
+_VMLINUX = "vmlinux"
+
+
+def this_kernel() -> Target:
+    """Read the types of the running kernel. Needs no privilege; kernel 5.4, modules 5.11.
+
+    Raises:
+        BtfError: this kernel shows none (CONFIG_DEBUG_INFO_BTF).
+    """
+    btf = Btf(_read(_VMLINUX))
+    return Target(btf, _Modules(btf))
+
+
+def _read(name: str) -> bytes:
+    path = f"{_FOLDER}/{name}"
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise BtfError(
+            f"this kernel's types cannot be read from {path}: {error.strerror}"
+        ) from None
+
+
+class _Modules(Mapping[str, Btf]):
+    """The BTF of each module, read when it is asked for, by name."""
+
+    def __init__(self, base: Btf) -> None:
+        self._base = base
+        self._names: list[str] | None = None
+        self._read: dict[str, Btf] = {}
+
+    def _all(self) -> list[str]:
+        if self._names is None:
+            try:
+                self._names = sorted(name for name in os.listdir(_FOLDER) if name != _VMLINUX)
+            except OSError as error:
+                raise BtfError(f"{_FOLDER} cannot be read: {error.strerror}") from None
+        return self._names
+
+    def __getitem__(self, name: str) -> Btf:
+        if name not in self._all():
+            raise KeyError(name)
+        if name not in self._read:
+            self._read[name] = Btf(_read(name), self._base)
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
