@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pylibbpf.iterator import IterLink
     from pylibbpf.leftovers import StaleAttachment, stale
     from pylibbpf.link import Link
+    from pylibbpf.loader.portability import Portability, portability
     from pylibbpf.map import (
         Arena,
         ArrayMap,
@@ -137,6 +138,7 @@ __all__ = [
     "PerfBuffer",
     "PerfEventArray",
     "PidFd",
+    "Portability",
     "ProgType",
     "Program",
     "ProgramArray",
@@ -170,6 +172,7 @@ __all__ = [
     "open_map",
     "open_object",
     "open_program",
+    "portability",
     "programs",
     "query_cgroup",
     "run_stats",
@@ -211,6 +214,7 @@ _LATER = {
     "PerfBuffer": "perfbuf",
     "PerfEventArray": "map",
     "PidFd": "map",
+    "Portability": "loader.portability",
     "ProgType": "uapi.enums",
     "Program": "program",
     "ProgramArray": "map",
@@ -240,6 +244,7 @@ _LATER = {
     "open_link": "standing",
     "open_map": "standing",
     "open_program": "standing",
+    "portability": "loader.portability",
     "programs": "standing",
     "query_cgroup": "cgroup",
     "run_stats": "standing",

@@ -13,9 +13,9 @@ from pylibbpf.isa.calls import ENTRY, VISITS, Flow, in_frame, operand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from pylibbpf.isa.calls import Value
+    from pylibbpf.isa.calls import State, Value
     from pylibbpf.isa.insn import Insn
 
 __all__ = ["reachable"]
@@ -25,15 +25,17 @@ def reachable(
     insns: Sequence[Insn],
     places: Mapping[int, tuple[str, int]] | None = None,
     contents: Mapping[str, bytes] | None = None,
+    apart: Iterable[int] = (),
 ) -> bytearray:
     """Give a 1 for each instruction that can be reached from the first, and 0 for the others.
 
     ``places`` says which ``LD_IMM64`` loads an address in which section of data, ``contents`` what
-    is in the sections that a program cannot write to: their values count as constants. Paths that
+    is in the sections that a program cannot write to: their values count as constants. ``apart``
+    are the starts of global functions, whose arguments the verifier does not follow. Paths that
     join are looked at as one, so that more may be marked than the verifier would visit, but
     never less. Ends on any input.
     """
-    return _Reach(insns, places or {}, contents or {}).marks()
+    return _Reach(insns, places or {}, contents or {}, frozenset(apart)).marks()
 
 
 class _Reach(Flow):
@@ -42,8 +44,10 @@ class _Reach(Flow):
         insns: Sequence[Insn],
         places: Mapping[int, tuple[str, int]],
         contents: Mapping[str, bytes],
+        apart: frozenset[int],
     ) -> None:
         super().__init__(insns, {})
+        self._apart = apart
         self._places = places
         self._contents = contents
 
@@ -92,3 +96,6 @@ class _Reach(Flow):
         ):
             slots.clear()
         super()._call(index, r, slots)
+
+    def _enter(self, index: int, state: State) -> None:
+        super()._enter(index, ENTRY if index in self._apart else state)
