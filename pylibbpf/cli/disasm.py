@@ -18,6 +18,8 @@ from pylibbpf.isa.disasm import disassemble
 from pylibbpf.loader.header import read_file
 from pylibbpf.loader.link import Linked, Linker
 from pylibbpf.loader.object import read
+from pylibbpf.loader.patch import POISON
+from pylibbpf.loader.relocated import RelocatedProgram
 from pylibbpf.spec import FunctionSpec, ReferenceKind
 
 _LONGEST = 200
@@ -55,8 +57,8 @@ def main(args: argparse.Namespace) -> int:
     return DONE
 
 
-def listing(linked: Linked) -> Iterator[str]:
-    """Write a program line by line."""
+def listing(linked: Linked | RelocatedProgram) -> Iterator[str]:
+    """Write a program line by line, as it is in the file or as it was relocated."""
     starts = dict(linked.parts)
     last: tuple[str, int] | None = None
     for at, text in disassemble(linked.insns):
@@ -81,12 +83,15 @@ def _heading(function: FunctionSpec, *, first: bool) -> Iterator[str]:
     yield f"{function.name}:  ; SEC({function.section!r})"
 
 
-def _note(linked: Linked, at: int, origin: tuple[FunctionSpec, int] | None) -> str:
+def _note(
+    linked: Linked | RelocatedProgram, at: int, origin: tuple[FunctionSpec, int] | None
+) -> str:
     """What an instruction refers to, in words."""
     reference = linked.references.get(at)
     if reference is not None:
         plus = f"+{reference.offset}" if reference.kind is ReferenceKind.DATA else ""
-        return f"{reference.kind.value} {reference.target}{plus}"
+        module = f" of the module {reference.module}" if reference.module else ""
+        return f"{reference.kind.value} {reference.target}{plus}{module}"
     insn = linked.insns[at]
     if insn.code == isa.CALL_CODE and insn.src == isa.PSEUDO_CALL:
         called = linked.origin(at + 1 + insn.imm)
@@ -95,4 +100,7 @@ def _note(linked: Linked, at: int, origin: tuple[FunctionSpec, int] | None) -> s
         return ""
     function, offset = origin
     asked = [each for each in function.core if each.insn == offset]
-    return ", ".join(f"{each.kind.value} of {each.path or each.type_name}" for each in asked)
+    said = ", ".join(f"{each.kind.value} of {each.path or each.type_name}" for each in asked)
+    if said and insn.code == isa.CALL_CODE and insn.imm == POISON:
+        return f"poison: the kernel has no answer to {said}"
+    return said

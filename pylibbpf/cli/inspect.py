@@ -15,10 +15,13 @@ always there; what a file does not have is null or an empty list.
     Whether the object has type information, and whether it has debug information.
 ``programs``
     ``name``, ``section``, ``type`` (the kernel's name in lower case, null where the section
-    does not tell), ``auto_attach`` (the section says all that attaching needs), ``optional``
-    (``?`` before the section: loaded only when asked for), ``insns`` (its own), ``linked_insns``
-    (with the functions it uses), ``maps`` (names it refers to), ``line`` (where it starts:
-    ``file``, ``line``).
+    does not tell), ``attach_type`` (the same, null where the kernel is told none at load),
+    ``flags`` (of BPF_PROG_LOAD, by name), ``auto_attach`` (the section says all that attaching
+    needs), ``optional`` (``?`` before the section: loaded only when asked for), ``libbpf`` and
+    ``kernel`` (the first versions that know the section's name and offer its hook, "5.10" for that
+    one and those before it; null for a section that libbpf does not know), ``insns`` (its own),
+    ``linked_insns`` (with the functions it uses), ``functions`` (their names, in the order of
+    linking), ``maps`` (names it refers to), ``line`` (where it starts: ``file``, ``line``).
 ``functions``
     Functions that are not programs: ``name``, ``section``, ``insns``, ``linkage``.
 ``maps``
@@ -32,10 +35,15 @@ always there; what a file does not have is null or an empty list.
     ``name``, ``section``, ``offset``, ``size``, ``type``, ``linkage``, ``value`` (the initial one;
     null where the type is not known, or cannot be, or the variable has over 4096 bytes).
 ``externs``
-    ``name``, ``kind`` ("config", "variable", "function"), ``type``, ``weak``.
+    ``name``, ``kind`` ("config", "variable", "function"), ``type``, ``weak``; with ``--btf``
+    also ``found`` (whether that kernel has it with this type; null where BTF does not tell, or
+    without ``--btf``) and ``problem`` (why not, or null).
 ``core_relocations``
     ``program`` (or function), ``insn``, ``kind``, ``type``, ``access``, ``path`` (``access`` in C),
     ``file``, ``line``, ``text`` (the C line, or null).
+
+With ``--relocated`` comes what a loader would give the kernel instead, as
+:mod:`pylibbpf.cli.relocated` lists it.
 """
 
 from __future__ import annotations
@@ -50,16 +58,20 @@ from typing import Any
 from pylibbpf.btf.codec import codec, to_json
 from pylibbpf.btf.parse import Btf
 from pylibbpf.btf.types import Struct, Union
-from pylibbpf.cli import complain
+from pylibbpf.cli import DONE, FAILED, MISUSED, complain, relocated
+from pylibbpf.cli.relocated import attach_type, flags
 from pylibbpf.cli.values import map_type, plain, show
 from pylibbpf.errors import BtfError, Error
 from pylibbpf.events import RecordType, record_type
 from pylibbpf.isa.calls import OutputCall
 from pylibbpf.loader.header import read_file
+from pylibbpf.loader.kernel import Kernel
 from pylibbpf.loader.link import Linker, sending_calls
+from pylibbpf.loader.needs import missing_externs
 from pylibbpf.loader.object import read
 from pylibbpf.spec import (
     CoreRelocation,
+    ExternKind,
     FunctionSpec,
     GlobalSpec,
     MapKind,
@@ -69,9 +81,7 @@ from pylibbpf.spec import (
 )
 from pylibbpf.uapi.attaching import attaches_itself
 from pylibbpf.uapi.enums import MapType
-from pylibbpf.uapi.sections import program_type
-
-DONE, FAILED = 0, 1
+from pylibbpf.uapi.sections import program_type, section
 
 # What an honest object never reaches; the others are kept from filling a disk.
 _LARGEST_VALUE = 4096
@@ -85,6 +95,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("objects", nargs="+", metavar="OBJ", help="BPF object file (.bpf.o)")
     parser.add_argument("--json", action="store_true", help="one JSON object per file and line")
     parser.add_argument(
+        "--relocated",
+        action="store_true",
+        help="show the instructions that a loader would give this kernel, or that of --btf",
+    )
+    parser.add_argument(
+        "--btf", metavar="FILE", help="the BTF of a kernel, to look up what the object needs of it"
+    )
+    parser.add_argument(
+        "--program", metavar="NAME", help="with --relocated: this program alone (default: all)"
+    )
+    parser.add_argument(
         "--type",
         action="append",
         default=[],
@@ -95,28 +116,50 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print each object; the status is 1 if one could not be read."""
+    """Print each object; the status is 1 if one could not be read, or not relocated."""
+    if args.program is not None and not args.relocated:
+        complain("--program goes with --relocated")
+        return MISUSED
     status = DONE
+    kernel = None
+    if args.btf is not None:
+        try:
+            kernel = relocated.kernel(args.btf)
+        except (Error, OSError) as error:
+            complain(plain(f"{args.btf}: {_said(error)}"))
+            return FAILED
     for number, path in enumerate(args.objects):
         try:
-            facts = inspect(path, dict(args.type))
+            if args.relocated:
+                facts = relocated.relocated(path, kernel, args.btf, args.program)
+                lines = relocated.describe(facts)
+            else:
+                facts = inspect(path, dict(args.type), kernel)
+                lines = describe(facts)
         except (Error, OSError) as error:
-            said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             status = FAILED
             sys.stdout.flush()
-            complain(f"{plain(path)}: {plain(said)}")
+            complain(f"{plain(path)}: {plain(_said(error))}")
             if args.json:
-                print(json.dumps({"file": path, "ok": False, "error": said}))
+                print(json.dumps({"file": path, "ok": False, "error": _said(error)}))
             continue
         if args.json:
-            print(json.dumps(facts))
+            print(json.dumps({key: each for key, each in facts.items() if key != "relocated"}))
         else:
-            print("\n" * bool(number) + "\n".join(plain(line) for line in describe(facts)))
+            print("\n" * bool(number) + "\n".join(plain(line) for line in lines))
     return status
 
 
-def inspect(path: str, types: dict[str, str] | None = None) -> dict[str, Any]:
+def _said(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def inspect(
+    path: str, types: dict[str, str] | None = None, kernel: Kernel | None = None
+) -> dict[str, Any]:
     """Gather all that is said of one object file, as the module's docstring lists it.
+
+    Externs are looked up in ``kernel``, where there is one.
 
     Raises:
         ElfError, BtfError: the file is no BPF object, or a broken one.
@@ -146,21 +189,28 @@ def inspect(path: str, types: dict[str, str] | None = None) -> dict[str, Any]:
         ],
         "maps": [_map(spec, some, calls, data, types or {}) for some in spec.maps],
         "globals": list(_globals(spec)),
-        "externs": [
-            {
-                "name": extern.name,
-                "kind": extern.kind.value,
-                "type": _c_name(spec.btf, extern.type_id),
-                "weak": extern.weak,
-            }
-            for extern in spec.externs
-        ],
+        "externs": list(_externs(spec, kernel)),
         "core_relocations": [
             _core(function, relocation)
             for function in spec.functions
             for relocation in function.core
         ],
     }
+
+
+def _externs(spec: ObjectSpec, kernel: Kernel | None) -> Iterator[dict[str, Any]]:
+    told = kernel is not None and kernel.whole and spec.btf is not None
+    missing = missing_externs(spec, kernel) if kernel is not None else {}
+    for extern in spec.externs:
+        known = told and extern.kind is not ExternKind.CONFIG and extern.type_id is not None
+        yield {
+            "name": extern.name,
+            "kind": extern.kind.value,
+            "type": _c_name(spec.btf, extern.type_id),
+            "weak": extern.weak,
+            "found": extern.name not in missing if known else None,
+            "problem": missing.get(extern.name),
+        }
 
 
 def _program(linker: Linker, program: FunctionSpec) -> dict[str, Any]:
@@ -173,17 +223,27 @@ def _program(linker: Linker, program: FunctionSpec) -> dict[str, Any]:
         if reference.kind in (ReferenceKind.MAP, ReferenceKind.DATA)
     }
     line = program.line(0)
+    row = section(program.section)
     return {
         "name": program.name,
         "section": program.section,
         "type": kind.name.lower() if kind is not None else None,
+        "attach_type": attach_type(row.attach_type) if row is not None else None,
+        "flags": flags(row.flags) if row is not None else [],
         "auto_attach": attaches_itself(program.section),
         "optional": program.optional,
+        "libbpf": _version(row.libbpf) if row is not None else None,
+        "kernel": _version(row.kernel) if row is not None else None,
         "insns": program.insn_count,
         "linked_insns": sum(function.insn_count for function in functions),
+        "functions": [function.name for function in functions[1:]],
         "maps": sorted(maps),
         "line": {"file": line.file, "line": line.number} if line is not None else None,
     }
+
+
+def _version(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
 
 
 def _map(
@@ -348,6 +408,15 @@ def _program_rows(facts: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         if not program["auto_attach"]:
             notes.append("does not attach by itself")
         kind = program["type"] or "type not told by the section"
+        if program["attach_type"]:
+            kind += f" ({program['attach_type']})"
+        notes += program["flags"]
+        if program["kernel"] not in (None, "5.10"):
+            notes.append(f"from Linux {program['kernel']} on")
+        if program["libbpf"] not in (None, "1.0"):
+            notes.append(f"libbpf {program['libbpf']}")
+        if program["functions"]:
+            notes.append(f"uses {', '.join(program['functions'])}")
         yield program["name"], program["section"], kind, count, ", ".join(notes)
 
 
@@ -457,8 +526,10 @@ def _shorter(text: str) -> str:
 def _extern_rows(facts: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     what = {"config": "configuration", "variable": "variable", "function": "function (kfunc)"}
     for extern in facts["externs"]:
-        weak = "may be missing" if extern["weak"] else ""
-        yield extern["name"], what[extern["kind"]], weak
+        notes = ["may be missing"] if extern["weak"] else []
+        if extern["found"] is not None:
+            notes.append("found" if extern["found"] else extern["problem"])
+        yield extern["name"], what[extern["kind"]], "; ".join(notes)
 
 
 _QUESTIONS = {

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from pylibbpf.btf.parse import Btf
+from pylibbpf.btf.types import Enum, Func, FuncProto, Int
 from pylibbpf.cli import main
 from pylibbpf.cli.inspect import describe, inspect
+from pylibbpf.loader.kernel import Kernel
 
 LOADER = Path(__file__).parent.parent / "loader"
 
@@ -38,8 +41,8 @@ def test_the_keys_are_stable(examples: Path) -> None:
     assert (events["record"]["type"], events["record"]["rule"]) == ("struct event", "convention")
     assert ["comm", "char[16]"] in events["record"]["fields"]
     assert list(facts["programs"][0]) == [
-        "name", "section", "type", "auto_attach", "optional", "insns", "linked_insns", "maps",
-        "line",
+        "name", "section", "type", "attach_type", "flags", "auto_attach", "optional", "libbpf",
+        "kernel", "insns", "linked_insns", "functions", "maps", "line",
     ]  # fmt: skip
     assert list(facts["globals"][0]) == [
         "name", "section", "offset", "size", "type", "linkage", "value",
@@ -47,6 +50,35 @@ def test_the_keys_are_stable(examples: Path) -> None:
     assert list(facts["core_relocations"][0]) == [
         "program", "insn", "kind", "type", "access", "path", "file", "line", "text",
     ]  # fmt: skip
+
+
+def test_what_a_section_says(objects: Path) -> None:
+    programs = {
+        each["name"]: [each[key] for key in ("type", "attach_type", "flags", "libbpf", "kernel")]
+        for each in inspect(str(objects / "newer_sections.bpf.o"))["programs"]
+    }
+    assert programs["tcx_ingress"] == ["sched_cls", "tcx_ingress", [], "1.3", "6.6"]
+    assert programs["netfilter"] == ["netfilter", "netfilter", [], "1.3", "6.4"]
+    (unknown,) = inspect(str(objects / "unknown_section.bpf.o"))["programs"][:1]
+    assert (unknown["libbpf"], unknown["kernel"], unknown["flags"]) == (None, None, [])
+    assert inspect(str(objects / "hidden.bpf.o"))["programs"][0]["functions"]
+
+
+def test_externs_are_looked_up_in_btf(objects: Path) -> None:
+    path = str(objects / "hidden.bpf.o")
+    (extern,) = inspect(path)["externs"]
+    assert list(extern) == ["name", "kind", "type", "weak", "found", "problem"]
+    assert (extern["found"], extern["problem"]) == (None, None)
+    values = Enum("bpf_cmd", 4, False, (("BPF_MAP_CREATE", 0),))
+    kernel = Kernel(Btf.from_types([values]))
+    (extern,) = inspect(path, kernel=kernel)["externs"]
+    assert extern["found"] is False
+    assert "this kernel has no function bpf_pylibbpf_no_such_kfunc" in extern["problem"]
+    there = Func("bpf_pylibbpf_no_such_kfunc", 2)
+    kernel = Kernel(Btf.from_types([values, FuncProto(3, ()), Int("int", 4, 32), there]))
+    (extern,) = inspect(path, kernel=kernel)["externs"]
+    assert (extern["found"], extern["problem"]) == (True, None)
+    assert any("found" in line for line in describe(inspect(path, kernel=kernel)))
 
 
 def test_initial_values(objects: Path) -> None:
