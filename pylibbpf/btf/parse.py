@@ -135,11 +135,11 @@ class Btf:
 
     def __init__(self, data: Buffer, base: Btf | None = None) -> None:
         raw = data if type(data) is bytes else bytes(data)
-        type_start, type_end, str_start, str_end = _sections(raw, base is not None)
+        type_start, type_end, str_start, str_end = sections(raw, base is not None)
         self._begin(raw, base)
         self._str_start = str_start
         self._str_end = str_end
-        self._offsets = _scan(raw, type_start, type_end, self._first)
+        self._offsets = scan(raw, type_start, type_end, self._first)
         self._len = self._first + len(self._offsets)
 
     @classmethod
@@ -482,7 +482,7 @@ def _plain_name(found: Type) -> str:
     return word + (found.name or "(anonymous)")
 
 
-def _sections(data: bytes, split: bool) -> tuple[int, int, int, int]:
+def sections(data: bytes, split: bool) -> tuple[int, int, int, int]:
     """Check the header; return start and end of the type and of the string section."""
     if len(data) < _HEADER.size:
         raise BtfError(f"BTF of {len(data)} bytes is shorter than its header of {_HEADER.size}")
@@ -510,7 +510,7 @@ def _sections(data: bytes, split: bool) -> tuple[int, int, int, int]:
     return hdr_len + type_off, hdr_len + type_off + type_len, str_start, str_end
 
 
-def _scan(data: bytes, at: int, end: int, first: int) -> Sequence[int]:
+def scan(data: bytes, at: int, end: int, first: int) -> Sequence[int]:
     """Note where each type starts; check that each is of a known kind and ends in the section."""
     # A view over a bytearray instead of a list: 4 bytes for a type, not 36, and no import.
     offsets = memoryview(bytearray(4 * (max(0, end - at) // _TYPE_SIZE))).cast("I")
