@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pylibbpf.leftovers import StaleAttachment, stale
     from pylibbpf.link import Link
     from pylibbpf.loader.portability import Portability, portability
+    from pylibbpf.loader.static_linker import link_objects
     from pylibbpf.map import (
         Arena,
         ArrayMap,
@@ -166,6 +167,7 @@ __all__ = [
     "XskMap",
     "create_map",
     "doctor",
+    "link_objects",
     "links",
     "maps",
     "open_link",
@@ -239,6 +241,7 @@ _LATER = {
     "XskMap": "map",
     "create_map": "map",
     "doctor": "checkup",
+    "link_objects": "loader.static_linker",
     "links": "standing",
     "maps": "standing",
     "open_link": "standing",

@@ -1,4 +1,9 @@
-"""Write a typed Python module for a BPF object, for editors and mypy."""
+"""Write a typed Python module for a BPF object, or link several objects into one.
+
+pylibbpf gen OBJ writes a module for editors and mypy. pylibbpf gen object OUTPUT INPUT... links,
+as bpftool gen object does: functions, variables and maps that one input declares extern and
+another defines become one.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +18,24 @@ from pylibbpf.cli.values import map_type
 from pylibbpf.errors import Error
 from pylibbpf.gen import write_module
 from pylibbpf.loader.header import read_file
+from pylibbpf.loader.static_linker import link_objects
+
+LINK = "object"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``pylibbpf gen``."""
+    parser.usage = (
+        "pylibbpf gen [-h] [-o FILE.py] [--class NAME] [--embed] [--type MAP=STRUCT] OBJ\n"
+        "       pylibbpf gen object OUTPUT INPUT [INPUT ...]"
+    )
     parser.add_argument("object", metavar="OBJ", help="BPF object file (.bpf.o)")
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="after the word 'object': where the linked object goes, then what to link",
+    )
     parser.add_argument(
         "-o", "--output", metavar="FILE.py", help="where the module goes (default: standard output)"
     )
@@ -38,7 +56,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Write the module."""
+    """Write the module, or the linked object."""
+    if args.files:
+        return _link(args)
     try:
         data = read_file(args.object)
     except OSError as error:
@@ -56,19 +76,43 @@ def main(args: argparse.Namespace) -> int:
         sys.stdout.write(text)
     else:
         try:
-            _replace(Path(args.output), text)
+            _replace(Path(args.output), text.encode("utf-8"))
         except OSError as error:
             complain(f"{args.output}: {error.strerror}")
             return FAILED
     return DONE
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write the file whole or not at all: a build that is interrupted leaves no half module."""
+def _link(args: argparse.Namespace) -> int:
+    if args.object != LINK:
+        complain(f"one object has one module: what are {', '.join(args.files)} for?")
+        return MISUSED
+    if args.output is not None or args.name is not None or args.embed or args.type:
+        complain("gen object links objects: options are for modules")
+        return MISUSED
+    output, *inputs = args.files
+    if not inputs:
+        complain(f"gen object {output}: there is no object to link")
+        return MISUSED
+    try:
+        data = link_objects(inputs)
+    except OSError as error:
+        complain(f"{error.filename}: {error.strerror}")
+        return FAILED
+    try:
+        _replace(Path(output), data)
+    except OSError as error:
+        complain(f"{output}: {error.strerror}")
+        return FAILED
+    return DONE
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write the file whole or not at all: a build that is interrupted leaves no half of it."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(name, 0o666 & ~mask)

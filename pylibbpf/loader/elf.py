@@ -18,16 +18,18 @@ from pylibbpf.loader.header import parse_header
 
 __all__ = ["Elf", "Relocation", "Section", "Symbol"]
 
-SHT_PROGBITS, SHT_SYMTAB, SHT_RELA, SHT_NOBITS, SHT_REL = 1, 2, 4, 8, 9
+SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOTE, SHT_NOBITS, SHT_REL = 1, 2, 3, 4, 7, 8, 9
 SHF_EXECINSTR = 4
+SHF_INFO_LINK = 0x40
 SHF_COMPRESSED = 0x800
-SHN_UNDEF, SHN_LORESERVE, SHN_XINDEX = 0, 0xFF00, 0xFFFF
+SHN_UNDEF, SHN_LORESERVE, SHN_ABS, SHN_COMMON, SHN_XINDEX = 0, 0xFF00, 0xFFF1, 0xFFF2, 0xFFFF
 STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION, STT_FILE = range(5)
 STB_LOCAL, STB_GLOBAL, STB_WEAK = range(3)
-STV_INTERNAL, STV_HIDDEN = 1, 2
+STV_DEFAULT, STV_INTERNAL, STV_HIDDEN, STV_PROTECTED = range(4)
 
 R_BPF_64_64 = 1  # the constant of an LD_IMM64
 R_BPF_64_ABS64 = 2  # an address in data
+R_BPF_64_ABS32 = 3  # its lower half
 R_BPF_64_32 = 10  # the target of a CALL
 
 _SECTION = Struct("<IIQQQQIIQQ")
@@ -48,6 +50,8 @@ class Section:
     size: int
     link: int
     info: int
+    align: int = 0
+    entry: int = 0
 
     @property
     def executable(self) -> bool:
@@ -56,7 +60,10 @@ class Section:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Symbol:
-    """One symbol; ``section`` is an index, 0 for an undefined one."""
+    """One symbol; ``section`` is an index, 0 for an undefined one.
+
+    ``index`` is its own place in the table.
+    """
 
     name: str
     value: int
@@ -64,7 +71,12 @@ class Symbol:
     type: int
     bind: int
     section: int
-    hidden: bool = False
+    visibility: int = 0
+    index: int = 0
+
+    @property
+    def hidden(self) -> bool:
+        return self.visibility in (STV_INTERNAL, STV_HIDDEN)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -146,7 +158,8 @@ class Elf:
         strings = Names(self._strings(raw[names], "section names"))
         sections = []
         in_file = in_memory = 0
-        for index, (name, type, flags, _, offset, length, link, info, _, _) in enumerate(raw):
+        for index, row in enumerate(raw):
+            name, type, flags, _, offset, length, link, info, align, each = row
             said = strings.at(name) if type else ""
             if type not in (0, SHT_NOBITS) and offset + length > size:
                 raise ElfError(
@@ -157,7 +170,9 @@ class Elf:
                 in_memory += length
             elif type:
                 in_file += length
-            sections.append(Section(index, said, type, flags, offset, length, link, info))
+            sections.append(
+                Section(index, said, type, flags, offset, length, link, info, align, each)
+            )
         # Either would let a small file ask for much memory.
         if in_file > size:
             raise ElfError(f"sections overlap: they have {in_file} bytes, the file {size}")
@@ -182,7 +197,8 @@ class Elf:
             raise ElfError(f"symbol names are in section {table.link} of {len(self.sections)}")
         strings = Names(self.content(self.sections[table.link]))
         symbols = []
-        for name, info, other, section, value, size in _SYMBOL.iter_unpack(self.content(table)):
+        for index, row in enumerate(_SYMBOL.iter_unpack(self.content(table))):
+            name, info, other, section, value, size = row
             if SHN_LORESERVE > section >= len(self.sections):
                 raise ElfError(
                     f"symbol {strings.at(name)!r} lies in section {section} of {len(self.sections)}"
@@ -190,8 +206,9 @@ class Elf:
             said = strings.at(name)
             if info & 0x0F == STT_SECTION and section < len(self.sections):
                 said = self.sections[section].name
-            hidden = other & 3 in (STV_INTERNAL, STV_HIDDEN)
-            symbols.append(Symbol(said, value, size, info & 0x0F, info >> 4, section, hidden))
+            symbols.append(
+                Symbol(said, value, size, info & 0x0F, info >> 4, section, other & 3, index)
+            )
         return symbols
 
 

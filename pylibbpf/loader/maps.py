@@ -79,7 +79,7 @@ def linkage(number: int) -> str:
 def variables(btf: Btf, section: str) -> Iterator[tuple[Var, int]]:
     """List the variables that BTF places in a section, and the offset it gives them.
 
-    That offset is 0 for all of them in what clang writes; only linked objects have the true one.
+    Compilers write the true one for what is static, and 0 for the rest; linkers all of them.
     """
     for type_id in btf.find(section, Kind.DATASEC):
         datasec = btf.type(type_id)
@@ -364,9 +364,12 @@ def global_variables(elf: Elf, btf: Btf | None, section: Section) -> Iterator[Gl
     """
     known = set()
     total = 0
+    places = {(symbol.name, symbol.value) for symbol in elf.symbols_in(section)}
     for var, offset in variables(btf, section.name) if btf is not None else ():
         symbol = symbol_of(elf, section, var.name)
-        at = symbol.value if symbol is not None else offset
+        # In a linked object, several that are static may have one name.
+        own = _LINKAGE.get(var.linkage) == "static" and (var.name, offset) in places
+        at = symbol.value if symbol is not None and not own else offset
         size = btf.sizeof(var.type_id) if btf is not None else 0
         known.add(var.name)
         total += size

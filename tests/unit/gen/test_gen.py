@@ -202,6 +202,29 @@ def test_the_command(opensnoop, examples, tmp_path, capsys):
     assert capsys.readouterr().err == f"pylibbpf: {missing}: No such file or directory\n"
 
 
+def test_the_command_links(objects, tmp_path, capsys):
+    paths = [str(objects / f"link_{name}.bpf.o") for name in ("main", "store", "more")]
+    target = tmp_path / "linked.bpf.o"
+    assert main(["gen", "object", str(target), *paths]) == DONE
+    assert target.read_bytes() == pylibbpf.link_objects(paths)
+    assert [each.name for each in tmp_path.iterdir()] == [target.name]
+    assert capsys.readouterr() == ("", "")
+    for words, status in (
+        (["gen", "object", str(target)], MISUSED),
+        (["gen", "object", str(target), paths[0], "--embed"], MISUSED),
+        (["gen", *paths], MISUSED),
+        (["gen", "object", str(target), paths[0], str(tmp_path / "missing.bpf.o")], FAILED),
+        (["gen", "object", str(target), paths[0], paths[0]], FAILED),
+        (["gen", "object", str(tmp_path / "missing" / "linked.bpf.o"), paths[0]], FAILED),
+    ):
+        assert main(words) == status
+        out, err = capsys.readouterr()
+        assert not out
+        assert err.startswith("pylibbpf: ")
+        assert err.count("\n") == 1
+    assert target.read_bytes() == pylibbpf.link_objects(paths)
+
+
 @given(st.text())
 def test_names_out_of_files_stay_data(text):
     assert ast.literal_eval(literal(text)) == text

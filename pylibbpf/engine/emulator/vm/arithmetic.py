@@ -22,8 +22,7 @@ U64, U32 = alu.U64, alu.U32
 _SIMPLE = re.compile(r"(r\d+)(>>|<<|[-+*&|^])?=([-rM0-9()&|^<>+*]+)$")
 # Numbers get no longer than this without being masked: arithmetic would get slow.
 _LONGEST = 1 << 120
-# What is moved no further, each time, does not leave 0 <= x < 2**64: a pointer into the stack, or
-# one into a region that was looked up before a loop, and that is above its start since.
+# A pointer into the stack that is moved no further does not leave 0 <= x < 2**64.
 _NO_WRAP = 1 << 40
 
 
@@ -96,19 +95,9 @@ class Arithmetic:
         """Make a register hold its number itself, and give its name."""
         low, high = self.known.ranges[r]
         if low < 0 or high > U64:
-            self._mask(r)
+            self.put(f"r{r}&=M")
+            self.known.ranges[r] = FULL
         return f"r{r}"
-
-    def _mask(self, r: int) -> None:
-        self.put(f"r{r}&=M")
-        self._masked(r)
-
-    def _masked(self, r: int) -> None:
-        """A register that got beyond 64 bits lies anywhere now; what moved a little does not."""
-        known = self.known
-        if known.ranges[r][1] > U64 + _NO_WRAP:
-            known.held.pop(r, None)
-        known.ranges[r] = FULL
 
     def settle(self, live: int) -> None:
         """At the end of a block: what is read later holds its number itself."""
@@ -118,7 +107,7 @@ class Arithmetic:
             if low < 0 or high > U64:
                 if live >> r & 1:
                     self.put(f"r{r}&=M")
-                self._masked(r)
+                ranges[r] = FULL
 
     # ------------------------------------------------------------------------ arithmetic
 
@@ -189,7 +178,8 @@ class Arithmetic:
         """Mask a register whose number got long."""
         low, high = self.known.ranges[r]
         if low < -_LONGEST or high > _LONGEST:
-            self._mask(r)
+            self.put(f"r{r}&=M")
+            self.known.ranges[r] = FULL
 
     def _root(self, r: int) -> tuple[int, int]:
         root = self.known.root.get(r)
@@ -358,9 +348,7 @@ class Arithmetic:
             self.put(f"r{dst}={name}({mine},{other},{bits})")
             self.set(dst, full)
             return
-        low, high = self.known.ranges[dst]
-        if low < 0 or high > mask:
-            high = mask  # what is left of it in these bits can be any number
+        high = min(self.known.ranges[dst][1], mask)
         if value is not None:
             if value:
                 self.put(f"r{dst}={mine}{sign}{other}")
