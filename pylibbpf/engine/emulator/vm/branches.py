@@ -27,8 +27,8 @@ class Branches(Writer):
         self.numbers = {block: number for number, block in enumerate(heads)}
         self.heads = heads
         out.at = flow.start
-        out.put("b=0")
-        out.put(f"for _ in g{flow.start}:")
+        out.calm("b=0")
+        out.header(f"for _ in g{flow.start}:")
         # Blocks that get a number on the way, as they are too deep where they would stand, come
         # behind: so the tree is written over the numbers that there are in the end.
         self.texts: list[tuple[list[str], list[int]]] = []
@@ -40,6 +40,7 @@ class Branches(Writer):
             self.depth = 0
             self.deeper(0)
             self._head(self.heads[done])
+            out.end_line()
             self.texts.append((out.lines, out.places))
             done += 1
         out.lines, out.places = lines, places
@@ -85,13 +86,13 @@ class Branches(Writer):
             target = taken or follows
             assert target is not None
             if taken is not None and taken is follows and last.code == isa.JMP | isa.JCOND:
-                out.put("m-=1")
+                out.calm("m-=1")
             return self._go(target)
         yes, _ = self.condition(last)
         known = out.known
         otherwise = self.refine(known.copy(), last, False)
         out.known = self.refine(known, last, True)
-        out.put(f"if {yes}:")
+        out.header(f"if {yes}:")
         self.deeper(1)
         if taken not in self.numbers and self.depth > _DEEPEST:
             self.numbers[taken] = len(self.heads)
@@ -106,6 +107,6 @@ class Branches(Writer):
     def _go(self, target: Block) -> Block | None:
         if target not in self.numbers:
             return target
-        self.out.put(f"b={self.numbers[target]}")
-        self.out.put("continue")
+        self.out.calm(f"b={self.numbers[target]}")
+        self.out.calm("continue")
         return None

@@ -7,8 +7,17 @@ All here is about linear in the number of instructions.
 
 from __future__ import annotations
 
-from pylibbpf.engine.emulator.vm.registers import defines, uses
+from pylibbpf.engine.emulator.vm.registers import (
+    ELSE,
+    READS_DST,
+    READS_SRC,
+    REGISTERS,
+    WRITES_DST,
+    defines,
+    uses,
+)
 from pylibbpf.isa import insn as isa
+from pylibbpf.isa.opcodes import OPCODES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,10 +35,11 @@ class Block:
     """Instructions ``start`` to ``end`` (exclusive) that run one after the other.
 
     ``taken`` and ``follows`` are the blocks that come next: by the jump at the end, or without;
-    None: no such way. ``live``: registers (bits) that are read after the block. ``number`` is the
-    place in the order of writing, from 1: jumps go up but for those back to the head of a loop.
-    ``loop``: head of the innermost loop around. ``inner``, ``after``: blocks to be written
-    behind this one, as the way to them joins from several sides; ``after``: behind the loop.
+    None: no such way. ``next`` has both, once each. ``live``: registers (bits) that are read after
+    the block. ``number`` is the place in the order of writing, from 1: jumps go up but for those
+    back to the head of a loop. ``loop``: head of the innermost loop around. ``inner``, ``after``:
+    blocks to be written behind this one, as the way to them joins from several sides; ``after``:
+    behind the loop.
     """
 
     __slots__ = (
@@ -45,6 +55,7 @@ class Block:
         "latch",
         "live",
         "loop",
+        "next",
         "number",
         "parent",
         "preds",
@@ -58,6 +69,7 @@ class Block:
         self.end = start
         self.taken: Block | None = None
         self.follows: Block | None = None
+        self.next: tuple[Block, ...] = ()
         self.preds: list[Block] = []
         self.live = 0
         self.visit = -1  # number in reverse postorder
@@ -77,14 +89,6 @@ class Block:
         return f"<Block {self.start} to {self.end - 1}>"
 
     @property
-    def next(self) -> tuple[Block, ...]:
-        """The blocks that come next."""
-        taken, follows = self.taken, self.follows
-        if taken is None:
-            return () if follows is None else (follows,)
-        return (taken,) if follows is None or follows is taken else (follows, taken)
-
-    @property
     def forward(self) -> int:
         """In how many ways it is reached, but for jumps back."""
         return len(self.preds) - len(self.back)
@@ -100,100 +104,132 @@ class Block:
 class Flow:
     """The blocks of the function in ``insns[start:end]``; those that nothing reaches are left out.
 
-    ``blocks`` is in reverse postorder. ``structured`` is False where the graph is not; then
-    blocks have no loops and no places. ``calls``, ``may_goto``: whether there are any.
+    ``blocks`` is in reverse postorder, or where nothing jumps back in the order of instructions.
+    ``structured`` is False where the graph is not; then blocks have no loops and no places.
+    ``calls``, ``may_goto``: whether there are any.
     """
 
     def __init__(self, insns: Sequence[Insn], start: int, end: int) -> None:
         self.insns = insns
         self.start = start
         self.end = end
-        entry = self._cut()
-        self.blocks = _reverse_postorder(entry)
-        for number, block in enumerate(self.blocks):
-            block.visit = number
+        self.calls = self.may_goto = False
+        blocks, upward = self._cut()
+        # Where all jumps go up, so do the numbers of the blocks.
+        self.blocks = _reverse_postorder(blocks[0]) if upward else _reachable(blocks)
+        for block in self.blocks:
             for target in block.next:
-                target.preds.append(block)
+                target.preds.append(block)  # so these are in order, too
+        self.loops = upward and any(t.visit <= b.visit for b in self.blocks for t in b.next)
+        self.with_r10: list[int] = []
+        """The instructions that read r10."""
         self.liveness()
-        self.loops = any(t.visit <= b.visit for b in self.blocks for t in b.next)
         self.structured = self._structure()
 
-    def _cut(self) -> Block:
-        insns, end = self.insns, self.end
-        heads = {self.start}
-        self.calls = self.may_goto = False
-        at = self.start
-        ends: dict[int, tuple[int | None, int | None]] = {}
-        while at < end:
-            code = insns[at].code
-            kind = code & isa.CLASS_MASK
-            if kind in (isa.JMP, isa.JMP32):
-                op = code & isa.OP_MASK
-                if op == isa.EXIT:
-                    ends[at] = (None, None)
-                    heads.add(at + 1)
-                elif op == isa.CALL:
-                    self.calls = True
-                else:
-                    self.may_goto = self.may_goto or op == isa.JCOND
-                    target = (
-                        at + 1 + (insns[at].imm if code == isa.JMP32 | isa.JA else insns[at].off)
-                    )
-                    ends[at] = (target, None if op == isa.JA else at + 1)
-                    heads.add(target)
-                    heads.add(at + 1)
-            elif kind == isa.LD and code != isa.LD_IMM64:
-                self.calls = True  # of who reads the packet
-            at += 2 if code == isa.LD_IMM64 else 1
-        order = sorted(head for head in heads if head < end)
-        blocks = {head: Block(head) for head in order}
-        stops = sorted(ends)
-        stop = 0
-        for place, head in enumerate(order):
-            block = blocks[head]
-            limit = order[place + 1] if place + 1 < len(order) else end
-            while stop < len(stops) and stops[stop] < head:
-                stop += 1
-            block.end = limit
-            if stop < len(stops) and stops[stop] < limit:
-                block.end = stops[stop] + 1
-                taken, follows = ends[stops[stop]]
-                block.taken = None if taken is None else blocks[taken]
-                block.follows = None if follows is None else blocks[follows]
+    def _cut(self) -> tuple[list[Block], bool]:
+        """Make blocks, in the order of instructions; tell whether any jumps back."""
+        insns, start, end = self.insns, self.start, self.end
+        ends: list[tuple[int, int | None, int | None]] = []
+        heads = {start}
+        upward = False
+        for at, insn in enumerate(insns[start:end], start):
+            what = _JUMPS[insn.code]
+            if not what:
+                continue
+            if what == _CALL:
+                self.calls = True
+                continue
+            after = at + 1
+            heads.add(after)
+            if what == _EXIT:
+                ends.append((at, None, None))
+                continue
+            target = after + (insn.imm if what == _FAR else insn.off)
+            heads.add(target)
+            ends.append((at, target, after if what >= _CONDITION else None))
+            if target <= at:
+                upward = True
+            if what == _MAY_GOTO:
+                self.may_goto = True
+        heads.discard(end)
+        order = sorted(heads)
+        blocks = [Block(head) for head in order]
+        by_start = dict(zip(order, blocks, strict=True))
+        order.append(end)
+        stops = iter(ends)
+        stop, taken, follows = next(stops)
+        for place, block in enumerate(blocks, 1):
+            block.end = limit = order[place]
+            if stop < limit:
+                if taken is not None:
+                    block.taken = by_start[taken]
+                    if follows is not None and follows != taken:
+                        block.follows = by_start[follows]
+                        block.next = (block.follows, block.taken)
+                    else:
+                        block.follows = None if follows is None else block.taken
+                        block.next = (block.taken,)
+                stop, taken, follows = next(stops, _NO_STOP)
             else:
-                block.follows = blocks[limit]
-        return blocks[self.start]
+                block.follows = blocks[place]
+                block.next = (block.follows,)
+        return blocks, upward
 
     def liveness(self) -> None:
         """Find what registers are read after each block."""
-        facts = {block: _summary(self.insns, block) for block in self.blocks}
-        self.with_r10 = [block for block in self.blocks if facts[block][0] >> isa.R10]
-        """The blocks that read r10."""
-        before: dict[Block, int] = dict.fromkeys(self.blocks, 0)
-        work = list(self.blocks)  # popped from the end: the last first
-        waiting = set(work)
-        while work:
-            block = work.pop()
-            waiting.discard(block)
+        facts = {}
+        before: dict[Block, int] = {}
+        for block in reversed(self.blocks):
+            read, written = facts[block] = self._summary(block)
             live = 0
             for target in block.next:
-                live |= before[target]
+                live |= before.get(target, 0)
             block.live = live
-            read, written = facts[block]
-            live = read | (live & ~written)
-            if live != before[block]:
-                before[block] = live
-                for pred in block.preds:
-                    if pred not in waiting:
-                        waiting.add(pred)
-                        work.append(pred)
+            before[block] = read | (live & ~written)
+        if self.loops:
+            work = list(self.blocks)  # popped from the end: the last first
+            waiting = set(work)
+            while work:
+                block = work.pop()
+                waiting.discard(block)
+                live = 0
+                for target in block.next:
+                    live |= before[target]
+                block.live = live
+                read, written = facts[block]
+                live = read | (live & ~written)
+                if live != before[block]:
+                    before[block] = live
+                    for pred in block.preds:
+                        if pred not in waiting:
+                            waiting.add(pred)
+                            work.append(pred)
         self.entry_live = before[self.blocks[0]]
         """Registers that are read before they were written."""
 
+    def _summary(self, block: Block) -> tuple[int, int]:
+        """What a block reads before it writes it, and what it writes."""
+        read = written = 0
+        for at, insn in enumerate(self.insns[block.start : block.end], block.start):
+            what = REGISTERS[insn.code]
+            if what & ELSE:
+                reads, writes = uses(insn), defines(insn)
+            else:
+                reads = 1 << insn.dst if what & READS_DST else 0
+                if what & READS_SRC:
+                    reads |= 1 << insn.src
+                writes = 1 << insn.dst if what & WRITES_DST else 0
+            if reads:
+                if reads & _R10:
+                    self.with_r10.append(at)
+                read |= reads & ~written
+            written |= writes
+        return read, written
+
     def _structure(self) -> bool:
-        _dominators(self.blocks)
-        backs = []
-        for block in self.blocks:
+        _dominators(self.blocks, self.loops)
+        backs: list[tuple[Block, Block]] = []
+        for block in self.blocks if self.loops else ():
             for target in block.next:
                 if target.visit <= block.visit:
                     if not target.dominates(block):
@@ -201,20 +237,21 @@ class Flow:
                     backs.append((target, block))
         for head, block in backs:
             head.back.append(block)
-        if not _loops(self.blocks):
+        if backs and not _loops(self.blocks):
             return False
         inline: dict[Block, list[Block]] = {}
         for block in self.blocks[1:]:
             parent = block.idom
-            home = block.home()
             around = None  # the outermost loop that the parent is in and the block is not
             at = parent.loop
-            while at is not None and at is not home:
-                around = at
-                at = at.parent
+            if at is not None:
+                home = block.home()
+                while at is not None and at is not home:
+                    around = at
+                    at = at.parent
             if around is not None:
                 around.after.append(block)
-            elif block.forward > 1:
+            elif len(block.preds) - len(block.back) > 1:
                 parent.inner.append(block)
             else:
                 inline.setdefault(parent, []).append(block)
@@ -237,12 +274,37 @@ def _reverse_postorder(entry: Block) -> list[Block]:
             order.append(block)
             stack.pop()
     order.reverse()
+    for number, block in enumerate(order):
+        block.visit = number
     return order
 
 
-def _dominators(blocks: list[Block]) -> None:
+def _reachable(blocks: list[Block]) -> list[Block]:
+    """The blocks that can be got to, where all ways go on to later ones."""
+    reached = {blocks[0]}
+    found: list[Block] = []
+    for block in blocks:
+        if block in reached:
+            block.visit = len(found)
+            found.append(block)
+            reached.update(block.next)
+    return found
+
+
+def _dominators(blocks: list[Block], loops: bool) -> None:
     """Cooper, Harvey, Kennedy: A Simple, Fast Dominance Algorithm."""
     entry = blocks[0]
+    if not loops:  # one pass does it
+        for block in blocks[1:]:
+            nearest = block.preds[-1]
+            for other in block.preds[-2::-1]:
+                while other is not nearest:
+                    while other.visit > nearest.visit:
+                        other = other.idom
+                    while nearest.visit > other.visit:
+                        nearest = nearest.idom
+            block.idom = nearest
+        return
     known = {entry}
     changed = True
     while changed:
@@ -250,7 +312,7 @@ def _dominators(blocks: list[Block]) -> None:
         for block in blocks[1:]:
             idom: Block | None = None
             # The last first: then the walks up a chain of blocks that all leave for one are short.
-            for pred in sorted(block.preds, key=_by_visit, reverse=True):
+            for pred in reversed(block.preds):
                 if pred not in known:
                     continue
                 if idom is None:
@@ -267,8 +329,6 @@ def _dominators(blocks: list[Block]) -> None:
                 known.add(block)
                 block.idom = idom
                 changed = True
-        if all(pred.visit < block.visit for block in blocks for pred in block.preds):
-            break  # no cycles: one pass does it
     children: dict[Block, list[Block]] = {block: [] for block in blocks}
     for block in blocks[1:]:
         children[block.idom].append(block)
@@ -285,10 +345,6 @@ def _dominators(blocks: list[Block]) -> None:
         else:
             block.last = clock
             stack.pop()
-
-
-def _by_visit(block: Block) -> int:
-    return block.visit
 
 
 def _loops(blocks: list[Block]) -> bool:
@@ -337,30 +393,33 @@ def _number(entry: Block, inline: dict[Block, list[Block]]) -> None:
     order in which jumps go up: reverse postorder is one.
     """
     clock = 0
-    work: list[tuple[Block, bool]] = [(entry, False)]
+    work: list[Block] = [entry]
+    ends: list[Block] = []  # heads of loops whose ends are in ``work``, as the entry
     while work:
-        block, end = work.pop()
+        block = work.pop()
         clock += 1
-        if end:
-            block.latch = clock
+        if block is entry and clock > 1 and ends:
+            ends.pop().latch = clock
             continue
         block.number = clock
-        block.inner.sort(key=_by_visit)
+        # All these lists are in reverse postorder, as they were made in it.
         if block.back:
-            block.after.sort(key=_by_visit)
-            work += [(after, False) for after in reversed(block.after)]
-            work.append((block, True))
-        work += [(join, False) for join in reversed(block.inner)]
-        work += [(child, False) for child in inline.get(block, ())]
+            work += block.after[::-1]
+            work.append(entry)
+            ends.append(block)
+        if block.inner:
+            work += block.inner[::-1]
+        if block in inline:
+            work += inline[block]
 
 
-def _summary(insns: Sequence[Insn], block: Block) -> tuple[int, int]:
-    """What a block reads before it writes it, and what it writes."""
-    read = written = 0
-    at = block.start
-    while at < block.end:
-        insn = insns[at]
-        read |= uses(insn) & ~written
-        written |= defines(insn)
-        at += 2 if insn.code == isa.LD_IMM64 else 1
-    return read, written
+_EXIT, _CALL, _NEAR, _FAR, _CONDITION, _MAY_GOTO = range(1, 7)
+_KINDS = {"exit": _EXIT, "call": _CALL, "legacy": _CALL, "cond": _CONDITION, "may_goto": _MAY_GOTO}
+# What instructions do with the flow of control. Who reads the packet is called, too.
+_JUMPS = [0] * 256
+for _row in OPCODES:
+    _JUMPS[_row.code] = _KINDS.get(_row.kind, 0)
+_JUMPS[isa.JMP | isa.JA] = _NEAR
+_JUMPS[isa.JMP32 | isa.JA] = _FAR
+_NO_STOP: tuple[int, None, None] = (1 << 32, None, None)
+_R10 = 1 << isa.R10

@@ -42,6 +42,8 @@ _SMALL = 3  # so many instructions, with the exit, are repeated rather than jump
 
 # A line that may become one; Python skips it.
 NOTHING = ""
+# What cannot stand behind the colon of something else.
+_COMPOUND = ("if ", "for ", "while ", "else:")
 
 
 def write(flow: Flow, out: Statements, entry: Known) -> dict[int, int]:
@@ -56,7 +58,7 @@ def write(flow: Flow, out: Statements, entry: Known) -> dict[int, int]:
             tree.write()
             return costs(flow)
         except TooDeep:
-            del out.lines[mark[0] :], out.places[mark[0] :]
+            out.drop(mark[0])
             out.indent = mark[1]
     Branches(flow, out).write()
     return {flow.start: 1}
@@ -113,7 +115,7 @@ class _Tree(Writer):
         out = self.out
         out.at = self.flow.start
         mark = len(out.lines)
-        out.put(NOTHING)
+        out.header(NOTHING)
         self.sequence([self.flow.blocks[0]], 0, set())
         if self.jumps:
             out.lines[mark] = f"{self.start}t=0"
@@ -167,7 +169,7 @@ class _Tree(Writer):
         loop = _Loop(True, head.latch, after)
         mark = self._open(f"for _ in g{head.start}:", loop)
         jumps, self.jumps = self.jumps, False
-        out.put(NOTHING)
+        out.header(NOTHING)
         self.sequence([head], head.latch, set())
         if self.jumps:
             out.lines[mark] = f"{out.indent}t=0"
@@ -176,15 +178,26 @@ class _Tree(Writer):
 
     def _under(self, text: str) -> int:
         """Begin what is indented; give where."""
-        self.out.put(text)
+        self.out.header(text)
         self.deeper(1)
         return len(self.out.lines)
 
-    def _over(self, mark: int) -> None:
-        """End what is indented: Python wants one statement at least."""
+    def _over(self, mark: int, short: bool = True) -> None:
+        """End what is indented: Python wants one statement at least.
+
+        ``short``: it may go where the colon is, if it is one line.
+        """
         out = self.out
-        if not any(out.lines[at] for at in range(len(out.lines) - 1, mark - 1, -1)):
-            out.put("pass")
+        out.end_line()
+        lines = out.lines
+        if short and len(lines) == mark + 1:
+            line = lines[mark].lstrip()
+            if not line.startswith(_COMPOUND):
+                lines.pop()
+                lines[mark - 1] += line
+                out.places[mark - 1] = out.places.pop()
+        elif not any(lines[at] for at in range(len(lines) - 1, mark - 1, -1)):
+            out.calm("pass")
         self.deeper(-1)
 
     def _open(self, text: str, loop: _Loop) -> int:
@@ -196,13 +209,13 @@ class _Tree(Writer):
     def _close(self, mark: int, loop: _Loop) -> set[int]:
         """Go on behind a loop; give the places that it was left for, by ``t``."""
         self.loops.pop()
-        self._over(mark)
+        self._over(mark, False)
         left = loop.left
         if left and self.loops:
             outer = self.loops[-1]
             further = {number for number in left if number > outer.limit}
             if further:
-                self.out.put(f"if t>{outer.limit}:break")
+                self.out.header(f"if t>{outer.limit}:break")
                 outer.left |= further - {outer.after}
                 left -= further
         return left
@@ -228,7 +241,7 @@ class _Tree(Writer):
                     fall = self.sequence(more, join.number, fall)
                     if fall is not None:
                         loop.left |= {number for number in fall if number != join.number}
-                        self.out.put("break")
+                        self.out.calm("break")
                     return self._close(mark, loop), joins[place:]
         first = joins[0].number if joins else next_
         fall, inline = self._end(block, last, first)
@@ -267,16 +280,16 @@ class _Tree(Writer):
         loop = self.loops[-1] if self.loops else None
         if loop is not None:
             if number == loop.limit and loop.turns:
-                out.put("continue")
+                out.calm("continue")
                 return None
             if number > loop.limit:
                 if number != loop.after:
-                    out.put(f"t={number}")
+                    out.calm(f"t={number}")
                     self.jumps = True
                     loop.left.add(number)
-                out.put("break")
+                out.calm("break")
                 return None
-        out.put(f"t={number}")
+        out.calm(f"t={number}")
         self.jumps = True
         return {number}
 
@@ -298,7 +311,7 @@ class _Tree(Writer):
             target = taken or follows
             assert target is not None
             if taken is not None and taken is follows and last.code == isa.JMP | isa.JCOND:
-                out.put("m-=1")
+                out.calm("m-=1")
             return self._go(block, target, next_, out.known)
         yes, no = self.condition(last)
         known = out.known
@@ -311,7 +324,7 @@ class _Tree(Writer):
         leave = self._leave(next_)
         if leave and self._runs_into(block, taken, next_):
             self._arrives(block, taken, when)
-            out.put(f"if {yes}:{leave}")
+            out.header(f"if {yes}:{leave}")
             return self._go(block, follows, next_, otherwise)
         if self._runs_into(block, taken, next_):
             self._arrives(block, taken, when)
@@ -323,7 +336,7 @@ class _Tree(Writer):
         fall = self._branch(block, taken, next_, when)
         if fall is not None and leave and self._inline(block, follows):
             # It got to the end of the loop, then; the other side need not stand in a branch.
-            self.out.put(leave)
+            self.out.calm(leave)
             fall = None
         self._over(mark)
         if fall is None:

@@ -10,10 +10,19 @@ if TYPE_CHECKING:
     from pylibbpf.isa.insn import Insn
     from pylibbpf.isa.opcodes import Opcode
 
-__all__ = ["defines", "is_tail_call", "uses"]
+__all__ = [
+    "ELSE",
+    "READS_DST",
+    "READS_SRC",
+    "REGISTERS",
+    "WRITES_DST",
+    "defines",
+    "is_tail_call",
+    "uses",
+]
 
 _ARGUMENTS = 0b111110
-_DST, _SRC, _ELSE = 1, 2, 4
+READS_DST, READS_SRC, WRITES_DST, ELSE = 1, 2, 4, 8
 
 
 def is_tail_call(insn: Insn) -> bool:
@@ -22,18 +31,19 @@ def is_tail_call(insn: Insn) -> bool:
 
 def uses(insn: Insn) -> int:
     """The registers (bits) that an instruction reads."""
-    what = _USES[insn.code]
-    if what & _ELSE:
+    what = REGISTERS[insn.code]
+    if what & ELSE:
         return _uses_else(insn)
-    return (1 << insn.dst if what & _DST else 0) | (1 << insn.src if what & _SRC else 0)
+    reads = 1 << insn.dst if what & READS_DST else 0
+    return reads | 1 << insn.src if what & READS_SRC else reads
 
 
 def defines(insn: Insn) -> int:
     """The registers (bits) that an instruction writes, whatever happens."""
-    what = _DEFINES[insn.code]
-    if what & _ELSE:
+    what = REGISTERS[insn.code]
+    if what & ELSE:
         return _defines_else(insn)
-    return 1 << insn.dst if what else 0
+    return 1 << insn.dst if what & WRITES_DST else 0
 
 
 def _uses_else(insn: Insn) -> int:
@@ -66,9 +76,9 @@ def _defines_else(insn: Insn) -> int:
     return 1  # of the packet
 
 
-def _reads(row: Opcode) -> int:
+def _registers(row: Opcode) -> int:
     if row.kind in ("call", "exit", "atomic", "legacy"):
-        return _ELSE
+        return ELSE
     # NEG and the byte swaps have no second operand; MOV and LDX do not read their first.
     first = row.kind in ("st", "stx", "cond", "end") or (
         row.kind == "alu" and row.code & isa.OP_MASK != isa.MOV
@@ -76,14 +86,13 @@ def _reads(row: Opcode) -> int:
     second = row.kind in ("ldx", "stx", "cast") or (
         row.kind in ("alu", "cond") and row.code & isa.X
     )
-    return (_DST if first else 0) | (_SRC if second else 0)
+    written = row.kind in ("alu", "end", "cast", "ldx", "const")
+    return (
+        (READS_DST if first else 0) | (READS_SRC if second else 0) | (WRITES_DST if written else 0)
+    )
 
 
-def _writes(row: Opcode) -> int:
-    if row.kind in ("call", "atomic", "legacy"):
-        return _ELSE
-    return _DST if row.kind in ("alu", "end", "cast", "ldx", "const") else 0
-
-
-_USES = dict.fromkeys(range(256), 0) | {row.code: _reads(row) for row in OPCODES}
-_DEFINES = dict.fromkeys(range(256), 0) | {row.code: _writes(row) for row in OPCODES}
+REGISTERS = [0] * 256
+"""What instructions do with registers, by code; ELSE: that depends on more."""
+for _row in OPCODES:
+    REGISTERS[_row.code] = _registers(_row)

@@ -15,12 +15,13 @@ Nothing of a program gets into the text but numbers.
 
 from __future__ import annotations
 
-from pylibbpf.engine.emulator.vm.arithmetic import Arithmetic
+from pylibbpf.engine.emulator.vm.arithmetic import ALU, Arithmetic
 from pylibbpf.engine.emulator.vm.known import FULL, HALF, Known
 from pylibbpf.engine.emulator.vm.memory import ADDRESSES
 from pylibbpf.engine.emulator.vm.registers import is_tail_call
 from pylibbpf.isa import alu
 from pylibbpf.isa import insn as isa
+from pylibbpf.isa.opcodes import OPCODES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from pylibbpf.engine.emulator.vm.known import Range
     from pylibbpf.isa.insn import Insn
+    from pylibbpf.isa.opcodes import Opcode
 
 __all__ = ["Statements"]
 
@@ -44,42 +46,51 @@ class Statements(Arithmetic):
 
     def block(self, start: int, end: int) -> None:
         """Write the instructions of a block, but for a jump at its end."""
-        insns = self.insns
-        at = start
         self.end = end
-        self.copied = None
-        while at < end:
-            insn = insns[at]
+        fatal = self.fatal
+        for at, insn in enumerate(self.insns[start:end], start):
             self.at = at
-            if at in self.fatal:
+            if fatal and at in fatal:
                 self.put(f"fatal(PR,{at})")
             else:
-                _WRITERS[insn.code & isa.CLASS_MASK](self, insn)
-            at += 2 if insn.code == isa.LD_IMM64 else 1
+                _WRITERS[insn.code](self, insn)
+
+    def nothing(self, insn: Insn) -> None:
+        """A jump, which the layout writes, or the second half of a constant."""
 
     # ---------------------------------------------------------------------------- memory
 
     def ldx(self, insn: Insn) -> None:
-        size = isa.SIZES[insn.code & isa.SIZE_MASK]
-        signed = insn.code & isa.MODE_MASK == isa.MEMSX
-        dst = insn.dst
-        offset = self._in_frame(insn.src, insn.off, size)
-        if offset is not None:
-            self._load(dst, "k", str(offset), size, signed)
-        elif self._is_slow(insn.src):
+        code, dst, src = insn.code, insn.dst, insn.src
+        size = isa.SIZES[code & isa.SIZE_MASK]
+        signed = code & isa.MODE_MASK == isa.MEMSX
+        if src in self.known.frame and (offset := self._in_frame(src, insn.off, size)) is not None:
+            slot = self.slots.get(offset)
+            if slot is not None:
+                self._load_slot(dst, slot, size, signed)
+                return
+            data, start = "k", str(offset)
+            self.stack = True
+        elif self._is_slow(src):
             self._load_slowly(insn, size, signed)
-        else:
-            where = self._find(insn.src, insn.off, size, False)
-            self._load(dst, *where, size, signed)
             return
-        self.set(dst, _SIGNED[size] if signed else _UNSIGNED[size])
-
-    def _load(self, dst: int, data: str, offset: str, size: int, signed: bool) -> None:
-        if size == 1 and not signed:
-            self.put(f"r{dst}={data}[{offset}]")
         else:
-            self.put(f"r{dst},={'i' if signed else 'u'}{size}({data},{offset})")
-        self.set(dst, _SIGNED[size] if signed else _UNSIGNED[size])
+            data, start = self._find(src, insn.off, size, False)
+        if signed:
+            self.put(f"r{dst},=i{size}({data},{start})")
+            self.set(dst, _SIGNED[size])
+        else:
+            if size == 1:
+                self.put(f"r{dst}={data}[{start}]")
+            else:
+                self.put(f"r{dst},=u{size}({data},{start})")
+            self.set(dst, _UNSIGNED[size])
+
+    def _load_slot(self, dst: int, slot: str, size: int, signed: bool) -> None:
+        self.assign(dst, slot)
+        self.set(dst, _UNSIGNED[size])
+        if signed:
+            self.extend(dst, dst, 8 * size)
 
     def _load_slowly(self, insn: Insn, size: int, signed: bool) -> None:
         name = "probe" if self.at in self.probes else "load"
@@ -89,6 +100,7 @@ class Statements(Arithmetic):
             top = 1 << (8 * size - 1)
             text = f"({text}^{top})-{top}"
         self.put(f"r{insn.dst}={text}")
+        self.set(insn.dst, _SIGNED[size] if signed else _UNSIGNED[size])
 
     def _address(self, base: int, off: int) -> str:
         low, high = self.known.ranges[base]
@@ -106,7 +118,6 @@ class Statements(Arithmetic):
         offset = isa.STACK_SIZE + moved + off
         if offset < 0 or offset + size > isa.STACK_SIZE or offset & (size - 1):
             return None
-        self.stack = True
         return offset
 
     def _find(self, base: int, off: int, size: int, write: bool) -> tuple[str, str]:
@@ -139,7 +150,8 @@ class Statements(Arithmetic):
         # Names of its own: those of a look before a loop keep their values in the loop.
         self.roots += 1
         data, start = f"d{self.roots}", f"o{self.roots}"
-        self.put(f"{data}={regions}[{name}>>32];{start}={name}&L")
+        self.put(f"{data}={regions}[{name}>>32]")
+        self.calm(f"{start}={name}&L")
         self._near(base)
         known.found[root, write] = (data, start, delta)
         if both:
@@ -151,13 +163,13 @@ class Statements(Arithmetic):
         self.roots += 1
         held = known.held[r] = self.roots
         name = f"(r{r}{least})" if least else f"r{r}"
-        self.put(f"B{held}={name}&H")
+        self.calm(f"B{held}={name}&H")
         if read:
             self.held[held, False] = least
-            self.put(f"D{held}=Pget({name}>>32,Z)")
+            self.calm(f"D{held}=Pget({name}>>32,Z)")
         if write:
             self.held[held, True] = least
-            self.put(f"D{held}w=Wget({name}>>32,Z)")
+            self.calm(f"D{held}w=Wget({name}>>32,Z)")
 
     def _written(self, base: int) -> bool:
         """Whether the block goes on to write through a register, before anything else happens."""
@@ -174,8 +186,10 @@ class Statements(Arithmetic):
 
     def _near(self, base: int) -> None:
         """Once its region is found, a pointer is known not to be far."""
-        low, high = self.known.ranges[base]
-        self.known.ranges[base] = (max(low, 0), min(high, _NEAR))
+        ranges = self.known.ranges
+        low, high = ranges[base]
+        if low < 0 or high > _NEAR:
+            ranges[base] = (low if low > 0 else 0, high if high < _NEAR else _NEAR)
 
     def st(self, insn: Insn) -> None:
         size = isa.SIZES[insn.code & isa.SIZE_MASK]
@@ -195,7 +209,12 @@ class Statements(Arithmetic):
             value = f"{value}&{mask if size < 8 else 'M'}"
         offset = self._in_frame(insn.dst, insn.off, size)
         if offset is not None:
+            slot = self.slots.get(offset)
+            if slot is not None:
+                self.calm(f"{slot}={value}")
+                return
             data, start = "k", str(offset)
+            self.stack = True
         elif self._is_slow(insn.dst):
             name = "probed" if self.at in self.probes else "store"
             self.names.add(name)
@@ -237,7 +256,7 @@ class Statements(Arithmetic):
         elif probe and imm != isa.LOAD_ACQ:
             self.whole(result)
             self.put(f"x={name}({arguments})")
-            self.put(f"if x is not None:r{result}=x")
+            self.header(f"if x is not None:r{result}=x")
             self.set(result, FULL)
         else:
             self.put(f"r{result}={name}({arguments})")
@@ -247,12 +266,12 @@ class Statements(Arithmetic):
         if insn.code == isa.LD_IMM64:
             if insn.src == 0:
                 value = isa.imm64(self.insns, self.at)
-                self.put(f"r{insn.dst}={value}")
+                self.assign(insn.dst, str(value))
                 self.set(insn.dst, (value, value))
             else:
                 name = f"c{self.at}"
                 self.names.add(name)
-                self.put(f"r{insn.dst}={name}")
+                self.assign(insn.dst, name)
                 self.set(insn.dst, FULL)
             return
         size = isa.SIZES[insn.code & isa.SIZE_MASK]
@@ -261,22 +280,20 @@ class Statements(Arithmetic):
             offset = f"r{insn.src}{insn.imm:+}"
         self.names.add("packet")
         self.put(f"x=packet(run,{self.whole(6)},{offset},{size})")
-        self.put("if x is None:return 0")
-        self.put("r0=x")
+        self.header("if x is None:return 0")
+        self.assign(0, "x")
         self.known.called()
         self.set(0, _UNSIGNED[size])
 
     # ----------------------------------------------------------------------------- calls
 
     def call(self, insn: Insn) -> None:
-        if insn.code & isa.CLASS_MASK == isa.JMP32 or insn.code & isa.OP_MASK != isa.CALL:
-            return  # a jump, which the layout writes
         arguments = ",".join(self.whole(r) for r in range(1, 6))
         at = self.at
         if is_tail_call(insn):
             self.names |= {"tail", "PR"}
             self.put("x=tail(run,PR,r1,r2,r3)")
-            self.put("if x is not None:return run.start(x,r1)")
+            self.header("if x is not None:return run.start(x,r1)")
         elif insn.code & isa.X:
             self.names.add("callx")
             self.put(f"r0=callx(run,{self.whole(insn.dst)},{arguments})")
@@ -299,42 +316,60 @@ class Statements(Arithmetic):
 
     def condition(self, insn: Insn) -> tuple[str, str]:
         """Expressions that are true if a conditional jump is taken, and if it is not."""
-        op = insn.code & isa.OP_MASK
-        bits = 64 if insn.code & isa.CLASS_MASK == isa.JMP else 32
+        code, dst = insn.code, insn.dst
+        op = code & isa.OP_MASK
+        bits = 64 if code & isa.CLASS_MASK == isa.JMP else 32
         if op == isa.JSET:
-            if insn.code & isa.X:
-                both = f"{self._whole_bits(insn.dst, bits)}&{self._whole_bits(insn.src, bits)}"
-            else:
-                imm = insn.imm & (U64 if bits == 64 else U32)
-                both = f"{self._whole_bits(insn.dst, bits)}&{imm}"
+            mine = self._low_bits(dst, bits)
+            both = f"{mine}&{self._other(insn, bits)}"
             return both, f"not {both}"
         sign, no, is_signed = _SIGNS[op]
         if is_signed:
             left, right = self._compared(insn, bits)
+            if not right:
+                # The sign says it all.
+                sign, no = (">", "<=") if sign in _NEGATIVE else ("<=", ">")
+                right = str((1 << bits - 1) - 1)
         else:
-            left = self._whole_bits(insn.dst, bits)
-            if insn.code & isa.X:
-                right = self._whole_bits(insn.src, bits)
-            else:
-                right = str(insn.imm & (U64 if bits == 64 else U32))
+            left = self._low_bits(dst, bits)
+            right = self._other(insn, bits)
         return f"{left}{sign}{right}", f"{left}{no}{right}"
 
+    def _low_bits(self, r: int, bits: int) -> str:
+        """An expression for the low bits of a register as an unsigned number."""
+        if bits == 64:
+            return self.whole(r)
+        low, high = self.known.ranges[r]
+        return f"r{r}" if low >= 0 and high <= U32 else f"r{r}&{U32}"
+
+    def _other(self, insn: Insn, bits: int) -> str:
+        """The second operand, as an unsigned number."""
+        if insn.code & isa.X:
+            return self._low_bits(insn.src, bits)
+        return str(insn.imm & (U64 if bits == 64 else U32))
+
     def _compared(self, insn: Insn, bits: int) -> tuple[str, str]:
-        """Two expressions that compare as their operands do as signed numbers."""
+        """Two expressions that compare as their operands do as signed numbers.
+
+        The second is empty where the first is compared with 0: it is as an unsigned number then.
+        """
         ranges = self.known.ranges
         top = 1 << (bits - 1)
         low, high = ranges[insn.dst]
         plain = -top <= low and high < top
         if not insn.code & isa.X:
+            imm = insn.imm
             if plain:
-                return f"r{insn.dst}", str(insn.imm)
-            mask = 2 * top - 1
-            return f"({self._whole_bits(insn.dst, bits)}^{top})", str(insn.imm & mask ^ top)
+                return f"r{insn.dst}", str(imm)
+            mine = self._low_bits(insn.dst, bits)
+            if imm == _SIGN_ONLY.get(insn.code & isa.OP_MASK):
+                return mine, ""
+            return f"{mine}^{top}", str(imm & 2 * top - 1 ^ top)
         low, high = ranges[insn.src]
         if plain and -top <= low and high < top:
             return f"r{insn.dst}", f"r{insn.src}"
-        mine, other = self._whole_bits(insn.dst, bits), self._whole_bits(insn.src, bits)
-        return f"({mine}^{top})", f"({other}^{top})"
+        mine, other = self._low_bits(insn.dst, bits), self._low_bits(insn.src, bits)
+        return f"{mine}^{top}", f"{other}^{top}"
 
 
 _SIGNS = {
@@ -349,13 +384,25 @@ _SIGNS = {
     isa.JSLT: ("<", ">=", True),
     isa.JSLE: ("<=", ">", True),
 }
-_WRITERS: dict[int, Callable[[Statements, Insn], None]] = {
+# Signed comparisons that ask whether a number is negative, by what they compare it with.
+_SIGN_ONLY = {isa.JSLT: 0, isa.JSGE: 0, isa.JSGT: -1, isa.JSLE: -1}
+_NEGATIVE = ("<", "<=")
+
+
+def _writer(row: Opcode) -> Callable[[Statements, Insn], None]:
+    if row.code in ALU:
+        return ALU[row.code]
+    if row.code in (isa.CALL_CODE, isa.CALL_CODE | isa.X):
+        return Statements.call
+    return _CLASSES[row.code & isa.CLASS_MASK]
+
+
+_CLASSES: dict[int, Callable[[Statements, Insn], None]] = {
     isa.LD: Statements.ld,
     isa.LDX: Statements.ldx,
     isa.ST: Statements.st,
     isa.STX: Statements.stx,
-    isa.ALU: Statements.alu32,
-    isa.ALU64: Statements.alu64,
-    isa.JMP: Statements.call,
-    isa.JMP32: Statements.call,
+    isa.JMP: Statements.nothing,
+    isa.JMP32: Statements.nothing,
 }
+_WRITERS = {0: Statements.nothing} | {row.code: _writer(row) for row in OPCODES}

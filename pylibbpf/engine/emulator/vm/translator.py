@@ -21,7 +21,6 @@ from pylibbpf.engine.emulator.vm.interpreter import Frame, Interpreter, Machine,
 from pylibbpf.engine.emulator.vm.known import Known
 from pylibbpf.engine.emulator.vm.layout import write
 from pylibbpf.engine.emulator.vm.names import SHARED, memory_names, settle, spend
-from pylibbpf.engine.emulator.vm.registers import uses
 from pylibbpf.engine.emulator.vm.run import BEFORE_TAIL_CALL
 from pylibbpf.engine.emulator.vm.statements import Statements
 from pylibbpf.errors import MemoryFault, RunError
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from pylibbpf.isa.insn import Insn
 
     Function = Callable[[Run, int, int, int, int, int], int]
+    Slot = tuple[int, int]  # offset in the stack frame, and size
 
 __all__ = ["EXACT", "Translator"]
 
@@ -50,14 +50,21 @@ _AGAIN = 4
 
 
 class _Text:
-    """A function as Python text, compiled: ``places`` are the instructions of its lines."""
+    """A function as Python text, compiled.
 
-    __slots__ = ("code", "names", "places")
+    ``places`` are the instructions of its lines. ``slots`` are the variables that hold a part of
+    its stack frame.
+    """
 
-    def __init__(self, code: CodeType, places: list[int], names: frozenset[str]) -> None:
+    __slots__ = ("code", "names", "places", "slots")
+
+    def __init__(
+        self, code: CodeType, places: list[int], names: frozenset[str], slots: dict[str, Slot]
+    ) -> None:
         self.code = code
         self.places = places
         self.names = names
+        self.slots = slots
 
 
 class _Translation:
@@ -145,19 +152,24 @@ class Translator:
 # ----------------------------------------------------------------------------------- functions
 
 
-def _write(program: Program, start: int, slow: frozenset[int]) -> tuple[str, list[int], set[str]]:
-    """Write a function: its text, the instruction of each line, and the global names in it."""
+def _write(
+    program: Program, start: int, slow: frozenset[int]
+) -> tuple[str, list[int], set[str], dict[str, Slot]]:
+    """Write a function: its text, the instruction of each line, its global names, its slots."""
     insns = program.insns
     later = [other for other in program.starts if other > start]
     flow = Flow(insns, start, later[0] if later else len(insns))
-    out = Statements(insns, slow=slow, probes=program.probes, fatal=program.fatal)
     shown = _shown(flow, program.probes)
+    slots, read = ({}, []) if shown else _slots(flow)
+    names = {offset: name for name, (offset, _) in slots.items()}
+    out = Statements(insns, slow=slow, probes=program.probes, fatal=program.fatal, slots=names)
     known = Known()
     zero = [r for r in (0, 6, 7, 8, 9) if flow.entry_live >> r & 1]
     for r in zero:
         known.ranges[r] = (0, 0)
     out.indent = "  "
     costs = write(flow, out, known)
+    out.end_line()
     depth = program.depths[start]
     head = [f"def F{start}(run,r1,r2,r3,r4,r5):"]
     if start:
@@ -176,8 +188,8 @@ def _write(program: Program, start: int, slow: frozenset[int]) -> tuple[str, lis
         leave.append("close(f)")
     elif out.stack:
         head.append(f" k=B({isa.STACK_SIZE})")
-    if zero:
-        head.append(f" {'='.join(f'r{r}' for r in zero)}=0")
+    if zero or read:
+        head.append(f" {'='.join([*(f'r{r}' for r in zero), *read])}=0")
     if flow.may_goto:
         head.append(f" m={isa.LOOPS}")
     head += [f" g{at}=fuel(run,{cost})" for at, cost in sorted(costs.items())]
@@ -187,18 +199,39 @@ def _write(program: Program, start: int, slow: frozenset[int]) -> tuple[str, lis
         tail.append(f" finally:{';'.join(leave)}")
     lines = [*head, *out.lines, *tail, ""]
     places = [start] * len(head) + out.places
-    return "\n".join(lines), places, out.names
+    return "\n".join(lines), places, out.names, slots
 
 
 def _shown(flow: Flow, probes: frozenset[int]) -> bool:
     """Whether others may see the stack frame."""
-    r10 = 1 << isa.R10
-    for block in flow.with_r10:
-        for at in range(block.start, block.end):
-            insn = flow.insns[at]
-            if uses(insn) & r10 and (at in probes or not _plain(insn)):
-                return True
-    return False
+    insns = flow.insns
+    return any(at in probes or not _plain(insns[at]) for at in flow.with_r10)
+
+
+def _slots(flow: Flow) -> tuple[dict[str, Slot], list[str]]:
+    """Find parts of a stack frame that nobody sees, and that are read and written as a whole only.
+
+    Each is a variable: compilers keep registers there. Those that are read are told, too.
+    """
+    found: dict[Slot, bool] = {}
+    for at in flow.with_r10:
+        insn = flow.insns[at]
+        slot = (isa.STACK_SIZE + insn.off, isa.SIZES[insn.code & isa.SIZE_MASK])
+        found[slot] = found.get(slot, False) or insn.code & isa.CLASS_MASK == isa.LDX
+    slots: dict[str, Slot] = {}
+    read: list[str] = []
+    order = sorted(found)
+    end = 0
+    for place, slot in enumerate(order):
+        start, size = slot
+        alone = end <= start and (place + 1 == len(order) or start + size <= order[place + 1][0])
+        end = max(end, start + size)
+        if alone:
+            name = f"s{start}"
+            slots[name] = slot
+            if found[slot]:
+                read.append(name)
+    return slots, read
 
 
 def _plain(insn: Insn) -> bool:
@@ -221,9 +254,9 @@ def _function(program: Program, bound: Bound, start: int) -> Function:
     translation = bound.translation
     text = translation.texts.get(start)
     if text is None:
-        source, places, names = _write(program, start, translation.slow)
+        source, places, names, slots = _write(program, start, translation.slow)
         module = compile(source, f"<bpf {program.name or 'program'}>", "exec", dont_inherit=True)
-        text = _Text(_code(module), places, frozenset(names))
+        text = _Text(_code(module), places, frozenset(names), slots)
         if bound.version == translation.version:
             translation.texts[start] = text
     known = bound.globals
@@ -330,7 +363,7 @@ def _rest(
             raise program.locate(error, at)
         if traceback.tb_next is not None or not access:
             raise error  # not ours: a helper is broken
-        return _go_on(run, program, start, at, traceback, translation)
+        return _go_on(run, program, start, at, traceback, translation, text)
 
     return rest
 
@@ -351,6 +384,7 @@ def _go_on(
     at: int,
     traceback: TracebackType,
     translation: _Translation,
+    text: _Text,
 ) -> int:
     """Interpret a function from an access on that a statement could not do."""
     settle(run)
@@ -360,6 +394,8 @@ def _go_on(
     own = region is None
     if region is None:
         data = names.get("k", None) or bytearray(isa.STACK_SIZE)
+        for name, (offset, size) in text.slots.items():
+            data[offset : offset + size] = names.get(name, 0).to_bytes(size, "little")
         region = run.memory.open_frame()
         region.data = data
         registers[isa.R10] = region.base + isa.STACK_SIZE

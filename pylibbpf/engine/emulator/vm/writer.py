@@ -31,6 +31,7 @@ class Writer:
         self.start = out.indent
 
     def deeper(self, by: int) -> None:
+        self.out.end_line()
         self.depth += by
         if self.depth > _DEEPEST:
             raise TooDeep
@@ -53,7 +54,7 @@ class Writer:
     def condition(self, last: Insn) -> tuple[str, str]:
         out = self.out
         if last.code == isa.JMP | isa.JCOND:
-            out.put("m-=1")
+            out.calm("m-=1")
             return "m<0", "m>=0"
         return out.condition(last)
 
@@ -64,4 +65,4 @@ class Writer:
 
     def exit(self) -> None:
         out = self.out
-        out.put(f"return {out.whole(0)}")
+        out.calm(f"return {out.whole(0)}")

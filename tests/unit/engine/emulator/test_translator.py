@@ -245,7 +245,7 @@ def test_nothing_of_a_program_gets_into_its_text_but_numbers() -> None:
                         and (node.value is None or type(node.value) in (int, bool))
                     )
     assert names <= {
-        *"rdobaktgmxfEMLBPWZHFRheDuipc", "run", "PR", "_", "Pget", "Wget", "frame", "close",
+        *"rsdobaktgmxfEMLBPWZHFRheDuipc", "run", "PR", "_", "Pget", "Wget", "frame", "close",
         "fuel", "spend", "fatal",
         "swap", "pack", "sdiv", "smod", "load", "store", "atomic", "add", "acquire", "release",
     }  # fmt: skip
@@ -453,6 +453,62 @@ def test_atomics_are_atomic(size: str) -> None:
         sys.setswitchinterval(interval)
     assert region.load(0, 8) == 20_000
     assert region.load(8, 8) == 0
+
+
+def test_what_nobody_sees_of_the_stack_is_variables() -> None:
+    memory = Memory()
+    region = memory.allocate(8)
+    text = """
+        *(u64 *)(r10 -8) = r1
+        *(u16 *)(r10 -16) = -2
+        *(u32 *)(r10 -24) = 7
+        *(u8 *)(r10 -24) = 9
+        r2 = *(s16 *)(r10 -16)
+        r3 = *(u64 *)(r10 -32)
+        r4 = *(u32 *)(r10 -24)
+        r0 = *(u64 *)(r1 +0)
+        r1 = *(u64 *)(r10 -8)
+        r5 = *(u16 *)(r10 -16)
+        r0 += r1
+        r0 += r2
+        r0 += r3
+        r0 += r4
+        r0 += r5
+        exit
+    """
+    program = made(text, memory)
+    written = source(program)
+    # Of those at -24, one is a part of the other.
+    assert "s504=" in written
+    assert "(k,488" in written
+    # The second cannot be done by a statement: the interpreter gets a frame that holds it all.
+    strict = memory.map(Region(bytearray(8), CONTEXT, strict=True))
+    for base in (region.base, strict.base):
+        assert both(program, base) == base - 2 + 0 + 9 + 0xFFFE
+
+
+def test_what_is_put_together_is_there_where_an_access_fails() -> None:
+    memory = Memory()
+    strict = memory.map(Region(bytearray(8), CONTEXT, strict=True))
+    text = """
+        r2 = 5
+        r2 <<= 3
+        r2 += 2
+        r3 = r2
+        r3 *= r2
+        r3 &= 255
+        r0 = *(u64 *)(r1 +0)
+        r0 += r2
+        r0 += r3
+        exit
+    """
+    assert both(made(text, memory), strict.base) == 42 + (42 * 42 & 255)
+
+
+@pytest.mark.parametrize("count", [40, 3000])
+def test_expressions_end_before_python_has_enough(count: int) -> None:
+    lines = ["r0 = r1", *["r0 += 12345", "r0 *= r0", "r0 &= 255", "r0 += r1"] * count, "exit"]
+    both(made("\n".join(lines)), 9)
 
 
 # ------------------------------------------------------------------------------ limits
