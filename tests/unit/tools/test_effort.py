@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import effort
-print(effort.N, effort.SEED, effort.cases(), effort.cases(dear=10), effort.cases(dear=10**9))
+print(effort.N, effort.SEED, effort.cases(), effort.cases(dear=10), effort.cases(dear=10**9),
+      effort.cases(dear=10, promised=5000))
 print(effort.chance("one").random(), effort.chance("two").random())
 print(effort.again())
 """
@@ -34,7 +35,7 @@ def ask(**settings: str) -> subprocess.CompletedProcess[str]:
 def test_the_same_seed_is_the_same_run():
     first = ask(PYLIBBPF_TEST_N="70", PYLIBBPF_TEST_SEED="5")
     numbers, random, again = first.stdout.splitlines()
-    assert numbers == "70 5 70 7 1"
+    assert numbers == "70 5 70 7 1 7"
     assert again == "make test-long N=70 SEED=5"
     one, two = random.split()
     assert one != two  # each test has numbers of its own
@@ -47,6 +48,8 @@ def test_without_a_seed_each_run_is_another():
         ask(PYLIBBPF_TEST_N="", PYLIBBPF_TEST_SEED="").stdout.splitlines() for _ in range(2)
     )
     assert first[0].startswith("1000 ")
+    assert first[0].endswith(" 1000 100 1 5000")  # what is promised is kept
+    assert first[2].startswith("make test-long SEED=")
     assert first[2] != second[2]
 
 
