@@ -169,8 +169,8 @@ class Machine:
         """Return from the innermost function."""
         frame = self.frame
         assert frame is not None
+        self.frame = frame.caller  # first: an interrupt that comes now must not close it again
         self.run.leave(frame.program, frame.start, frame.region)
-        self.frame = frame.caller
         if frame.caller is None:
             self.result = result
         else:

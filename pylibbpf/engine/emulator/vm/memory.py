@@ -142,7 +142,8 @@ class Memory:
         self._frames: list[Region] = []  # that are not in use
         self._freed: dict[int, str] = {}
         self.open_frame, self.close_frame = self._frame_calls()
-        """Map a stack frame of zeros, and take it away: its address is not used again for long."""
+        """Map a stack frame of zeros for an owner, and take it away: its address is not used again
+        for long."""
         _memories.add(self)
 
     def map(self, region: Region) -> Region:
@@ -191,18 +192,19 @@ class Memory:
                 for old in list(freed)[: len(freed) - _REMEMBERED]:
                     freed.pop(old, None)
 
-    def _frame_calls(self) -> tuple[Callable[[], Region], Callable[[Region], None]]:
+    def _frame_calls(self) -> tuple[Callable[[object], Region], Callable[[Region], None]]:
         """Make ``open_frame`` and ``close_frame``: functions, as these are quicker than methods."""
         slots, frames, numbers = self.slots, self._frames, self._numbers
         first, within, size = _FRAMES, _FRAMES - 1, isa.STACK_SIZE
 
-        def open_frame() -> Region:
+        def open_frame(owner: object) -> Region:
             try:
                 region = frames.pop()
             except IndexError:
                 region = Region(bytearray(size), STACK, strict=True)
             else:
                 region.data = bytearray(size)
+            region.owner = owner  # before it can be seen: see close_frames()
             slot = first | next(numbers) & within
             while slots.setdefault(slot, region) is not region:
                 # It has been open all the time since the numbers began anew.
@@ -212,9 +214,20 @@ class Memory:
 
         def close_frame(region: Region) -> None:
             del slots[region.base >> 32]
+            region.owner = None
             frames.append(region)
 
         return open_frame, close_frame
+
+    def close_frames(self, owner: object) -> None:
+        """Take all stack frames of an owner away that are still there.
+
+        Ctrl-C, and whatever else a signal handler raises, can come when a frame was opened and
+        nobody has it yet, or when it is about to be closed.
+        """
+        for slot, region in self.slots.copy().items():
+            if region.owner is owner and region.kind == STACK:
+                self.slots.pop(slot, None)
 
     def find(self, address: int) -> Region | None:
         """Give the region that an address is in, or that it is just behind the end of."""

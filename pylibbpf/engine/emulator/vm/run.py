@@ -76,6 +76,7 @@ class Run:
         "grants",
         "left",
         "memory",
+        "outermost",
         "packet",
         "stack",
         "state",
@@ -101,6 +102,8 @@ class Run:
         self.frames = 0
         self.stack = 0
         self.tail_calls = 0
+        self.outermost = True
+        """Nothing of this run is running: what is called now is not called by something of it."""
         self.grants: Any = ()
         """Instructions that the translator gave to loops, and that ``left`` is still to pay for."""
 
@@ -116,13 +119,13 @@ class Run:
         frames, stack = self.frames, self.stack
         self.frames = self.stack = 0
         try:
-            return self.executor.call(self, program, 0, r1, r2, r3, r4, r5)
+            return self._execute(program, 0, r1, r2, r3, r4, r5)
         except Thrown as thrown:
             start = program.exception_callback
             if start is None:
                 return thrown.cookie  # what the kernel's own callback does
             self.frames = self.stack = 0
-            return self.executor.call(self, program, start, thrown.cookie, 0, 0, 0, 0)
+            return self._execute(program, start, thrown.cookie, 0, 0, 0, 0)
         finally:
             self.frames, self.stack = frames, stack
 
@@ -135,7 +138,26 @@ class Run:
             RunError: no function starts there, or what it does.
         """
         program, start = self.target(address)
-        return self.executor.call(self, program, start, r1, r2, r3, r4, r5)
+        return self._execute(program, start, r1, r2, r3, r4, r5)
+
+    def _execute(
+        self, program: Program, start: int, r1: int, r2: int, r3: int, r4: int, r5: int
+    ) -> int:
+        if not self.outermost or self.frames:
+            return self.executor.call(self, program, start, r1, r2, r3, r4, r5)
+        # The interpreter of Python looks for signals at calls, loops and starts of functions: so
+        # none comes between a statement without any and the one behind it.
+        self.outermost = False
+        try:
+            return self.executor.call(self, program, start, r1, r2, r3, r4, r5)
+        except (RunError, Thrown):
+            raise
+        except BaseException:
+            self.frames = self.stack = 0
+            self.memory.close_frames(self)
+            raise
+        finally:
+            self.outermost = True
 
     def target(self, address: int) -> tuple[Program, int]:
         """Tell which function is at an address: the program, and the first instruction.
@@ -189,7 +211,7 @@ class Run:
             )
         self.frames += 1
         self.stack += depth
-        return self.memory.open_frame()
+        return self.memory.open_frame(self)
 
     def leave(self, program: Program, start: int, frame: Region) -> None:
         """Close the frame that was opened last."""

@@ -184,7 +184,7 @@ def _write(
         head.append(f" run.frames+=1;run.stack+={depth}")
         leave.append(f"run.frames-=1;run.stack-={depth}")
     if shown:
-        head.append(f" f=frame();k=f.data;r10=f.base+{isa.STACK_SIZE}")
+        head.append(f" f=frame(run);k=f.data;r10=f.base+{isa.STACK_SIZE}")
         leave.append("close(f)")
     elif out.stack:
         head.append(f" k=B({isa.STACK_SIZE})")
@@ -396,7 +396,7 @@ def _go_on(
         data = names.get("k", None) or bytearray(isa.STACK_SIZE)
         for name, (offset, size) in text.slots.items():
             data[offset : offset + size] = names.get(name, 0).to_bytes(size, "little")
-        region = run.memory.open_frame()
+        region = run.memory.open_frame(run)
         region.data = data
         registers[isa.R10] = region.base + isa.STACK_SIZE
     frame = Frame(program, start, region, registers, None)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dis
 import os
 import signal
+import sys
 import threading
 import time
+from types import CodeType, FrameType
 from typing import Any
 
 import pytest
@@ -413,6 +416,88 @@ def test_control_c_stops_a_program(memory: Place) -> None:
         signal.signal(signal.SIGINT, before)
     assert (run.frames, run.stack) == (0, 0)
     assert len(memory.slots) == 1
+
+
+@pytest.mark.parametrize("by", ["start", "call"])
+def test_an_interrupt_at_any_place_leaves_nothing_open(memory: Place, by: str) -> None:
+    """Python looks for signals behind calls, at starts of functions and jumps back."""
+    text = """
+        r1 = subprog[twice]
+        call 5
+        *(u64 *)(r10 -8) = 0
+        r1 = r10
+        r1 += -8
+        call add
+        exit
+    add:
+        *(u64 *)(r10 -8) = 7
+        r2 = r10
+        r0 = *(u64 *)(r2 -8)
+        r3 = 3
+    L:  r3 -= 1
+        *(u64 *)(r1 +0) = r3
+        if r3 != 0 goto L
+        exit
+    twice:
+        r2 = r10
+        *(u64 *)(r2 -16) = 1
+        r0 = 0
+        exit
+    """
+    program = Program(
+        assemble(text.replace("subprog[twice]", "subprog[pc+15]+0")),
+        memory,
+        helpers={5: lambda run, *given: run.call(given[0])},
+    )
+    Run(memory.executor, memory).start(program)  # whatever is made when it is first used
+    traced = ("run.py", "memory.py", "interpreter.py", "<bpf program>")
+    places: dict[CodeType, set[int]] = {}
+
+    def looks(code: CodeType) -> set[int]:
+        there = places.get(code)
+        if there is None:
+            there = places[code] = set()
+            last = ""
+            for insn in dis.get_instructions(code):
+                if insn.opname in ("CACHE", "EXTENDED_ARG"):
+                    continue
+                if last.startswith(("CALL", "RESUME", "JUMP_BACKWARD")):
+                    there.add(insn.offset)
+                last = insn.opname
+        return there
+
+    for number in range(10_000):
+        left = number
+
+        def trace(frame: FrameType, event: str, argument: object) -> Any:
+            nonlocal left
+            if not frame.f_code.co_filename.endswith(traced):
+                return None
+            frame.f_trace_opcodes = True
+            if event == "opcode" and frame.f_lasti in looks(frame.f_code):
+                left -= 1
+                if left < 0:
+                    sys.settrace(None)
+                    raise KeyboardInterrupt
+            return trace
+
+        run = Run(memory.executor, memory)
+        before = len(memory.slots)
+        previous = sys.gettrace()
+        try:
+            sys.settrace(trace)
+            if by == "start":
+                run.start(program)
+            else:
+                run.call(program.address(0))
+            break
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(previous)
+        assert (run.frames, run.stack) == (0, 0), number
+        assert len(memory.slots) == before, number
+    assert 20 < number < 9_999
 
 
 def test_what_a_helper_freed(memory: Place) -> None:
