@@ -3,6 +3,7 @@
 
     headers.py [SUITE ...]         default: bookworm, bookworm-backports, sid
     headers.py --library SUITE     print the path of the suite's libbpf, and nothing else
+    headers.py --runtime SUITE     the same, of one with the C library and the rest that it needs
 
 prints where they lie. They are unpacked below the cache (see objects.py), never installed and
 never committed. libbpf itself comes along, for the version of each function in its symbol table,
@@ -14,7 +15,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from objects import cache
 
 SUITES = ("bookworm", "bookworm-backports", "sid")  # libbpf 1.1, 1.4, 1.7 (November 2026)
 PACKAGES = ("libbpf-dev", "libbpf1", "linux-libc-dev")
+# libbpf of a suite that may have a newer C library than the host, and all that it is linked with. A
+# process that was started with the ld.so beside it can load it.
+RUNTIME = ("libbpf1", "libc6", "libelf1t64", "zlib1g", "libzstd1")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -60,19 +64,35 @@ def fetch(suite: str) -> Headers:
 
     Raises: debpkg.DebianError.
     """
-    place = cache() / "headers"
-    found = Headers(suite, place / suite)
-    if not found.root.is_dir():
+    return Headers(suite, _unpacked(suite, "headers", PACKAGES))
+
+
+def runtime(suite: str) -> Path:
+    """The libbpf of a suite, with an ld.so and a C library that it runs with beside it.
+
+    Raises: debpkg.DebianError.
+    """
+    root = _unpacked(suite, "runtime", RUNTIME)
+    found = sorted(root.glob("usr/lib/**/libbpf.so.1"))
+    if not found:
+        raise debpkg.DebianError(f"{suite} has no libbpf.so.1")
+    return found[0]
+
+
+def _unpacked(suite: str, what: str, packages: Sequence[str]) -> Path:
+    place = cache() / what
+    root = place / suite
+    if not root.is_dir():
         place.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=place) as folder:
             work = Path(folder)
-            _download(suite, work)
+            _download(suite, work, packages)
             # Two runs at a time are possible: the folder appears whole, or not at all.
-            (work / "unpacked").rename(found.root)
-    return found
+            (work / "unpacked").rename(root)
+    return root
 
 
-def _download(suite: str, work: Path) -> None:
+def _download(suite: str, work: Path, packages: Sequence[str]) -> None:
     if not debpkg.available():
         raise debpkg.DebianError("this is no Debian: apt-get or dpkg is missing")
     for folder in ("lists/partial", "cache/archives/partial", "archives", "unpacked"):
@@ -87,7 +107,7 @@ def _download(suite: str, work: Path) -> None:
     ]
     archives = work / "archives"
     debpkg._apt([*options, "update"], str(archives))
-    debpkg._apt([*options, "download", *PACKAGES], str(archives))
+    debpkg._apt([*options, "download", *packages], str(archives))
     for archive in sorted(archives.glob("*.deb")):
         debpkg._run(["dpkg", "-x", str(archive), str(work / "unpacked")], str(archives))
 
@@ -117,12 +137,13 @@ def _source_lists() -> Iterator[str]:
 
 
 def main() -> int:
-    if sys.argv[1:2] == ["--library"]:
+    if sys.argv[1:2] in (["--library"], ["--runtime"]):
         if len(sys.argv) != 3:
-            raise debpkg.DebianError("--library takes one suite")
-        library = fetch(sys.argv[2]).library
+            raise debpkg.DebianError(f"{sys.argv[1]} takes one suite")
+        suite = sys.argv[2]
+        library = runtime(suite) if sys.argv[1] == "--runtime" else fetch(suite).library
         if library is None:
-            raise debpkg.DebianError(f"{sys.argv[2]} has no libbpf.so.1")
+            raise debpkg.DebianError(f"{suite} has no libbpf.so.1")
         print(library)
         return 0
     for suite in sys.argv[1:] or SUITES:

@@ -19,12 +19,18 @@ from pylibbpf.errors import BtfError, CoreError, ElfError, NotSupportedError, Re
 from pylibbpf.isa import insn as isa
 from pylibbpf.isa.disasm import disassemble
 from pylibbpf.loader.object import read
-from pylibbpf.loader.relocate import RelocatedObject, RelocatedProgram, relocate
+from pylibbpf.loader.relocate import POISON_KFUNC, RelocatedObject, RelocatedProgram, relocate
+from pylibbpf.loader.this_kernel import this_kernel
 from pylibbpf.spec import MapKind, ReferenceKind
 from pylibbpf.uapi.sections import section
 
-# Since then maps are created after relocation (bpf_object_load).
-RELOCATES_FIRST = (1, 4)
+# What our loader is to be equal to. An older libbpf refuses what it does not know.
+MIRRORED = (1, 7)
+
+# From 1.4 on maps are created after relocation (bpf_object_load), a call of a weak kernel function
+# that is missing becomes one that no kernel accepts (poison_kfunc_call; before, it was number 0),
+# and maps of struct_ops have the id of their type (init_struct_ops_maps). 1.2 and 1.3: not tried.
+SECOND_AGE = (1, 4)
 
 
 class Verdict(enum.Enum):
@@ -34,6 +40,7 @@ class Verdict(enum.Enum):
     DIFFERENT = "different"
     BOTH_REFUSE = "both refuse"
     OTHER_REASON = "both refuse, for different reasons"
+    OLDER = "only this libbpf refuses, which is an older one"
     ONLY_LIBBPF = "only libbpf refuses"
     ONLY_WE = "only we refuse"
     MAP = "equal, but the kernel refuses a map"
@@ -43,8 +50,10 @@ class Verdict(enum.Enum):
 
     @property
     def good(self) -> bool:
-        return self in (Verdict.EQUAL, Verdict.BOTH_REFUSE, Verdict.MAP, Verdict.LEGACY)
+        return self in _GOOD
 
+
+_GOOD = (Verdict.EQUAL, Verdict.BOTH_REFUSE, Verdict.MAP, Verdict.LEGACY, Verdict.OLDER)
 
 # What of ours answers what of libbpf's (libbpf_load.STEPS).
 _REASONS: dict[str, tuple[type[Exception], ...]] = {
@@ -56,6 +65,10 @@ _REASONS: dict[str, tuple[type[Exception], ...]] = {
     "struct_ops": (RelocationError, ElfError, BtfError),
     "kernel btf": (BtfError, RelocationError),
 }
+
+
+# Maps of before libbpf 1.0: struct bpf_map_def, and initialized integers in .maps (2019).
+_LEGACY = ("legacy map definitions", "expected PTR, got int")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,9 +102,8 @@ def compare(path: Path, *, libbpf: str | None = None, btf: str | None = None) ->
         theirs = libbpf_load.load(path, libbpf=libbpf, btf=btf)
     except OracleError as error:
         return Comparison(str(path), Verdict.CRASH, str(error))
-    kernel = _running()
     try:
-        ours = relocate(read(path), target=_target(btf) if btf else kernel, kernel=kernel)
+        ours = relocated(path, btf)
     except NotSupportedError as error:
         return Comparison(str(path), Verdict.NOT_DONE, str(error))
     except (ElfError, BtfError, CoreError, RelocationError) as error:
@@ -99,8 +111,9 @@ def compare(path: Path, *, libbpf: str | None = None, btf: str | None = None) ->
     except Exception:  # of any kind: it is what is looked for
         return Comparison(str(path), Verdict.CRASH, traceback.format_exc(limit=-3))
     if theirs.refused not in (None, "map"):
-        legacy = any("legacy map definitions" in line for line in theirs.messages)
-        verdict = Verdict.LEGACY if legacy else Verdict.ONLY_LIBBPF
+        legacy = any(word in line for line in theirs.messages for word in _LEGACY)
+        older = Verdict.OLDER if _version(theirs) < MIRRORED else Verdict.ONLY_LIBBPF
+        verdict = Verdict.LEGACY if legacy else older
         return Comparison(str(path), verdict, _said(theirs))
     different = list(differences(theirs, ours))
     verdict = Verdict.DIFFERENT if different else Verdict.EQUAL
@@ -117,18 +130,13 @@ def compare(path: Path, *, libbpf: str | None = None, btf: str | None = None) ->
     )
 
 
-@functools.cache
-def _running() -> Target:
-    folder = Path("/sys/kernel/btf")
-    base = Btf((folder / "vmlinux").read_bytes())
-    return Target(
-        base,
-        {
-            each.name: Btf(each.read_bytes(), base)
-            for each in sorted(folder.iterdir())
-            if each.name != "vmlinux"
-        },
-    )
+def relocated(path: Path, btf: str | None = None) -> RelocatedObject:
+    """Relocate an object for this kernel; ``btf`` is a file to answer CO-RE from instead."""
+    kernel = _running()
+    return relocate(read(path), target=_target(btf) if btf else kernel, kernel=kernel)
+
+
+_running = functools.cache(this_kernel)
 
 
 @functools.cache
@@ -153,7 +161,7 @@ def _refused(theirs: Loaded, error: Exception) -> tuple[Verdict, str]:
 
 def differences(theirs: Loaded, ours: RelocatedObject) -> Iterator[str]:
     """Tell what differs: of each program and map the first thing."""
-    relocated = theirs.refused is None or _version(theirs) >= RELOCATES_FIRST
+    relocated = theirs.refused is None or _version(theirs) >= SECOND_AGE
     here = {program.name: program for program in ours.programs}
     names = [program.name for program in theirs.programs if program.name not in ours.skipped]
     if names != list(here):
@@ -179,6 +187,8 @@ def _program(loaded: Loaded, theirs: libbpf_load.Program, ours: RelocatedProgram
         meant, mine = theirs.names.get(at), names.get(at)
         if at in open_fds:
             a, meant = a[:4] + bytes(4), mine
+        if a == _NO_FUNCTION and _version(loaded) < SECOND_AGE and _poisoned(b):
+            continue
         if a != b or not _alike(meant, mine):
             yield (
                 f"{name}: instruction {at} of {len(theirs.code) // 8}\n"
@@ -201,6 +211,17 @@ def _knows(loaded: Loaded, name: str) -> bool:
     """Whether that libbpf has a row for a SEC() name; one that it does not know has no type."""
     row = section(name)
     return row is None or row.libbpf <= _version(loaded)
+
+
+# A call of kernel function 0.
+_NO_FUNCTION = isa.encode([isa.Insn(isa.CALL_CODE, 0, isa.PSEUDO_KFUNC_CALL, 0, 0)])
+
+
+def _poisoned(code: bytes) -> bool:
+    insns = isa.decode(code)
+    return [(each.code, each.src, each.imm // 1_000_000) for each in insns] == [
+        (isa.CALL_CODE, isa.HELPER, POISON_KFUNC // 1_000_000)
+    ]
 
 
 def _open_descriptors(
@@ -242,7 +263,18 @@ def normal(program: RelocatedProgram) -> tuple[bytes, dict[int, tuple[str, str]]
 def _alike(theirs: tuple[str, str] | None, ours: tuple[str, str] | None) -> bool:
     if theirs is not None and ours is not None and theirs[0] == ours[0] == "symbol":
         return ours[1] in theirs[1].split()
+    if theirs is not None and ours is not None and theirs[0] == ours[0] == "map":
+        return _shown(theirs[1]) == _shown(ours[1])
     return theirs == ours
+
+
+def _shown(name: str) -> str:
+    """A map's name as libbpf shows it: of a section's not more than the kernel keeps.
+
+    BPF_OBJ_NAME_LEN is 16; a letter is the object's (internal_map_name; bpf_map__name shows
+    .data.* and .rodata.* whole, and .bss.* not).
+    """
+    return name[:14] if name.startswith(".bss.") else name
 
 
 def _at(code: bytes, at: int) -> str:
@@ -264,12 +296,14 @@ def _first(theirs: tuple[object, ...], ours: tuple[object, ...]) -> str:
 def _maps(theirs: Loaded, ours: RelocatedObject) -> Iterator[str]:
     mine = [each for each in ours.maps if each.kind is not MapKind.JUMP_TABLE]
     names = [each.name for each in theirs.maps]
-    if names != [each.name for each in mine]:
+    if list(map(_shown, names)) != [_shown(each.name) for each in mine]:
         yield f"maps: libbpf has {names}, we {[each.name for each in mine]}"
         return
     for a, b in zip(theirs.maps, mine, strict=True):
         # Type ids may be dropped as a map is created: by its type, or if the kernel wants none.
         words = _MAP if theirs.refused is None else _MAP[:-2]
+        if b.kind is MapKind.STRUCT_OPS and _version(theirs) < SECOND_AGE:
+            words = _MAP[:-1]
         pin = f"/sys/fs/bpf/{b.name}" if b.pinning else None
         for word, left, right in (
             *((word, getattr(a, word), getattr(b, word)) for word in words),

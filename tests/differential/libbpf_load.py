@@ -141,7 +141,7 @@ def load(
     Raises:
         OracleError: the child crashed or took longer than ``seconds``.
     """
-    command = [sys.executable, "-E", __file__, os.fspath(path)]
+    command = [*_started(libbpf), sys.executable, "-E", __file__, os.fspath(path)]
     for option, value in (("--libbpf", libbpf), ("--btf", btf), ("--kconfig", kconfig)):
         if value is not None:
             command += [option, os.fspath(value)]
@@ -153,6 +153,22 @@ def load(
         said = done.stderr.decode(errors="replace").strip().splitlines()
         raise OracleError(f"{path}: status {done.returncode}: {said[-1:] or 'it said nothing'}")
     return _from_json(json.loads(done.stdout))
+
+
+def _started(libbpf: str | os.PathLike[str] | None) -> list[str]:
+    """How Python has to be started for that libbpf.
+
+    One of a later Debian needs a C library that is newer than the host's, and lies beside it
+    (tools/headers.py). Python gets on with that, too, as a C library keeps what older ones had.
+    """
+    named = os.fspath(libbpf or os.environ.get("PYLIBBPF_LIBBPF", ""))
+    folder = Path(named).parent
+    if "/" not in named or folder.resolve().is_relative_to("/usr/lib"):
+        return []  # the host's own
+    loaders = sorted(folder.glob("ld-linux*.so.*"))
+    if not loaders or not (folder / "libc.so.6").exists():
+        return []
+    return [str(loaders[0]), "--library-path", str(folder)]
 
 
 def _from_json(data: dict[str, Any]) -> Loaded:
@@ -435,11 +451,17 @@ class _Child:
         insns = lib.bpf_program__insns(program)
         code = bytearray(ctypes.string_at(insns, 8 * count) if count else b"")
         names = self.name(code)
+        section = os.fsdecode(lib.bpf_program__section_name(program))
+        attach_type = lib.bpf_program__expected_attach_type(program)
+        if section.removeprefix("?").startswith("usdt"):
+            # libbpf_prepare_load_prog makes BPF_TRACE_UPROBE_MULTI of it, by what the kernel can
+            # do, and only as it comes to that program: here to the first alone.
+            attach_type = 0
         return {
             "name": os.fsdecode(lib.bpf_program__name(program)),
-            "section": os.fsdecode(lib.bpf_program__section_name(program)),
+            "section": section,
             "type": lib.bpf_program__type(program),
-            "attach_type": lib.bpf_program__expected_attach_type(program),
+            "attach_type": attach_type,
             "code": code.hex(),
             "names": names,
             "functions": self.functions.get(program),
