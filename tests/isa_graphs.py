@@ -24,6 +24,10 @@ _CONDITIONS = (
     isa.JSLT,
 )  # fmt: skip
 _SIZES = (isa.B, isa.H, isa.W, isa.DW)
+_ATOMICS = (
+    isa.ATOMIC_ADD, isa.ATOMIC_XOR, isa.ATOMIC_ADD | isa.FETCH, isa.ATOMIC_XCHG,
+    isa.ATOMIC_CMPXCHG, isa.LOAD_ACQ, isa.STORE_REL,
+)  # fmt: skip
 _SCALARS = (0, 2, 3, 8)
 _LEFT, _CONTEXT = 9, 7  # registers: what is left to do, and the context
 
@@ -118,6 +122,8 @@ def walk(rng: random.Random) -> Case:
     make.add(_MOV64 | isa.X, _CONTEXT, 1)
     for r in (*numbers, 6):
         make.add(isa.LDX | isa.MEM | rng.choice(_SIZES), r, 1, 8 * rng.randrange(4))
+    if rng.random() < 0.5:
+        make.add(_MOV64 | isa.K, 8, imm=rng.choice((-1, -4, -8, -64)))
     if rng.random() < 0.8:
         make.add(isa.ALU64 | isa.AND | isa.K, 6, imm=rng.choice((3, 7, 31, 255)))
     for r in pointers:
@@ -140,8 +146,13 @@ def walk(rng: random.Random) -> Case:
             off = rng.choice((0, 0, 0, 1, 2, 4, 8, 16, -1, -4, -8, -16))
             if rng.random() < 0.6:
                 make.add(isa.LDX | isa.MEM | size, n, p, off)
-            elif rng.random() < 0.8:
+            elif rng.random() < 0.6:
                 make.add(isa.STX | isa.MEM | size, p, n, off)
+            elif rng.random() < 0.5:
+                imm = rng.choice(_ATOMICS)
+                size = rng.choice((isa.W, isa.DW)) if imm < isa.LOAD_ACQ else size
+                dst, src = (n, p) if imm == isa.LOAD_ACQ else (p, n)
+                make.add(isa.STX | isa.ATOMIC | size, dst, src, off, imm)
             else:
                 make.add(isa.ST | isa.MEM | size, p, 0, off, rng.randrange(-100, 100))
         elif what < 0.7:
@@ -152,11 +163,16 @@ def walk(rng: random.Random) -> Case:
                 make.add(_ADD64 | isa.K, p, imm=rng.choice((1, 4, 8, 16, -8)))
         elif what < 0.86:
             make.add(_MOV64 | isa.X, p, rng.choice((6, rng.choice(pointers))))
-            make.add(_ADD64 | isa.X, p, rng.choice((6, 6, rng.choice(pointers))))
+            make.add(_ADD64 | isa.X, p, rng.choice((6, 8, rng.choice(pointers))))
+            if rng.random() < 0.3:
+                make.add(isa.ALU64 | isa.DIV | isa.X, 0, p)  # which makes a number of the pointer
+                make.add(_MOV64 | isa.K, 0, imm=3)
+                make.add(isa.LDX | isa.MEM | rng.choice(_SIZES), 0, p)
         elif what < 0.9:
             make.add(isa.ALU64 | rng.choice((isa.ADD, isa.SUB)) | isa.X, p, rng.choice((6, n)))
         elif what < 0.95:
-            make.add(isa.ALU64 | rng.choice((isa.ADD, isa.XOR, isa.SUB)) | isa.X, n, p)
+            op = rng.choice((isa.ADD, isa.XOR, isa.SUB, isa.DIV, isa.RSH))
+            make.add(isa.ALU64 | op | isa.X, n, p)
             make.add(isa.ALU64 | isa.SUB | isa.X, n, _CONTEXT)  # addresses differ between runs
             make.add(isa.ALU64 | isa.AND | isa.K, n, imm=0)
         elif what < 0.97:

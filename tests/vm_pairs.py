@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import isa_dense
 import isa_graphs
 import isa_programs
 from isa_programs import Case
@@ -62,6 +63,7 @@ def compare(case: Case, seed: object = None) -> str:
 KINDS: dict[str, Callable[[random.Random], Case]] = {
     "program": isa_programs.make,
     "tame": lambda rng: isa_programs.make(rng, tame=True, size=150),
+    "dense": isa_dense.dense,
     "graph": isa_graphs.graph,
     "walk": isa_graphs.walk,
     "origins": isa_graphs.origins,

@@ -1,15 +1,24 @@
-"""Damages a file again and again, and opens what comes of it: python damage.py FILE ...
+"""Damages a file again and again, and opens what comes of it: python damage.py WAY FILE ...
 
 Run by test_damage.py in a process of its own, since what goes wrong may end it. Before each try
 the damaged file is written to the last argument, so that it is there when the process is not.
+
+What is damaged is an object (ways "libbpf" and "loader"), an object's types ("btf"), types that are
+taken for a kernel's ("kernel"), or an archive of types ("archive").
 """
 
 from __future__ import annotations
 
+import functools
+import gzip
+import lzma
+import os
 import random
 import resource
 import struct
 import sys
+import tarfile
+import tempfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -19,12 +28,20 @@ from elftools.elf.elffile import ELFFile
 import pylibbpf
 from pylibbpf.btf.codec import codec
 from pylibbpf.btf.parse import Btf
+from pylibbpf.cli import portability, relocated
 from pylibbpf.events import record_type
+from pylibbpf.loader.btf_files import BtfFile, read_btf
+from pylibbpf.loader.kconfig import Kconfig
+from pylibbpf.loader.kernel import Kernel
 from pylibbpf.loader.link import sending_calls
 from pylibbpf.loader.object import read
+from pylibbpf.loader.portability import Portability, check
+from pylibbpf.loader.relocate import relocate
+from pylibbpf.spec import ObjectSpec
 
 MEMORY = 1 << 30  # bytes of address space
-PATIENCE = 60  # seconds of processor time for one file, which takes some milliseconds
+# Seconds of processor time for one file, which takes some milliseconds.
+PATIENCE = int(os.environ.get("PYLIBBPF_DAMAGE_SECONDS", "60"))
 
 Damage = Callable[[random.Random, bytearray, bytes], None]
 DAMAGES: list[Damage] = []
@@ -119,6 +136,47 @@ def read_without_libbpf(data: bytes) -> None:
     calls = [call for call, _, _ in sending_calls(spec)]
     for one in spec.maps:
         record_type(one.name, btf=spec.btf, calls=calls, elf=lambda: data)
+    run_on(spec, a_kernel())
+
+
+def run_on(spec: ObjectSpec, kernel: Kernel) -> None:
+    """Do with an object and a kernel what can be done without loading."""
+    found = Portability("", "", "", None, *check(spec, kernel))
+    portability.facts(found)
+    for _ in portability.describe("", [found], everything=True):
+        pass
+    config = Kconfig({}, version=(6, 18, 0))
+    made = relocate(spec, target=kernel.target, kconfig=config, symbols={}, cpus=2)
+    for program in made.programs:
+        relocated.normal(program)
+        for at in range(len(program.insns)):
+            program.origin(at)
+            program.line(at)
+
+
+@functools.cache
+def a_kernel() -> Kernel:
+    """This kernel, or where it has no BTF, one that has what an object of ours asks for."""
+    path = Path("/sys/kernel/btf/vmlinux")
+    if path.exists():
+        return Kernel.parse(path.read_bytes())
+    return Kernel.parse(types_of(Path(__file__).parents[1] / "objects" / "core.bpf.o"))
+
+
+def types_of(path: Path) -> bytes:
+    return ELFFile(BytesIO(path.read_bytes())).get_section_by_name(".BTF").data()
+
+
+def take_for_a_kernel(data: bytes) -> None:
+    run_on(WHOLE, Kernel.parse(data))
+
+
+def read_an_archive(data: bytes) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        for each in read_btf(BtfFile("some", file.name)):
+            Kernel.parse(each.data)
 
 
 def read_types(data: bytes) -> None:
@@ -136,16 +194,33 @@ OPENERS = {
     "libbpf": open_in_the_kernel_engine,
     "loader": read_without_libbpf,
     "btf": read_types,
+    "kernel": take_for_a_kernel,
+    "archive": read_an_archive,
 }
 
 
+def archive(path: Path) -> bytes:
+    """A tar archive with the types of an object, packed in one way or another."""
+    data, made = types_of(path), BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for name in ("a/first.btf", f"{'long' * 40}/second.btf", "README"):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, BytesIO(data))
+    pack = (bytes, gzip.compress, lzma.compress)[len(data) % 3]
+    return pack(made.getvalue())
+
+
 def main() -> None:
+    global WHOLE
     way, path, other, seed, count, place = sys.argv[1:]
     whole, another = Path(path).read_bytes(), Path(other).read_bytes()
-    if way == "btf":
-        whole, another = (
-            ELFFile(BytesIO(each)).get_section_by_name(".BTF").data() for each in (whole, another)
-        )
+    if way == "kernel":
+        WHOLE = read(whole)
+    if way in ("btf", "kernel"):
+        whole, another = types_of(Path(path)), types_of(Path(other))
+    if way == "archive":
+        whole, another = archive(Path(path)), archive(Path(other))
     try:
         OPENERS[way](whole)  # what is wanted is imported and found before memory is limited
     except pylibbpf.Error:

@@ -23,7 +23,8 @@ __all__ = ["ALU", "Arithmetic"]
 U64, U32 = alu.U64, alu.U32
 # Numbers get no longer than this without being masked: arithmetic would get slow.
 _LONGEST = 1 << 120
-# A pointer into the stack that is moved no further does not leave 0 <= x < 2**64.
+# What is moved no further, each time, does not leave 0 <= x < 2**64: a pointer into the stack, or
+# one into a region that was looked up before a loop, and that is above its start since.
 _NO_WRAP = 1 << 40
 # How tightly operators bind, of which Python applies the leftmost first among equals.
 _OR, _XOR, _AND, _SHIFT, _SUM, _TERM, _UNARY, _ATOM = range(8)
@@ -175,9 +176,19 @@ class Arithmetic:
         """Make a register hold its number itself, and give its name."""
         low, high = self.known.ranges[r]
         if low < 0 or high > U64:
-            self.op(r, "&", _AND, "M")
-            self.known.ranges[r] = FULL
+            self._mask(r)
         return _NAMES[r]
+
+    def _mask(self, r: int) -> None:
+        self.op(r, "&", _AND, "M")
+        self._masked(r)
+
+    def _masked(self, r: int) -> None:
+        """A register that got beyond 64 bits lies anywhere now; what moved a little does not."""
+        known = self.known
+        if known.ranges[r][1] > U64 + _NO_WRAP:
+            known.held.pop(r, None)
+        known.ranges[r] = FULL
 
     def settle(self, live: int) -> None:
         """At the end of a block: what is read later holds its number itself."""
@@ -186,7 +197,7 @@ class Arithmetic:
             if low < 0 or high > U64:
                 if live >> r & 1:
                     self.op(r, "&", _AND, "M")
-                ranges[r] = FULL
+                self._masked(r)
 
     # ------------------------------------------------------------------------ arithmetic
 
@@ -273,8 +284,7 @@ class Arithmetic:
         """Mask a register whose number got long."""
         low, high = self.known.ranges[r]
         if low < -_LONGEST or high > _LONGEST:
-            self.op(r, "&", _AND, "M")
-            self.known.ranges[r] = FULL
+            self._mask(r)
 
     def _root(self, r: int) -> tuple[int, int]:
         root = self.known.root.get(r)

@@ -156,7 +156,7 @@ def memory_names(memory: Memory) -> dict[str, object]:
         op = imm if imm >= isa.ATOMIC_XCHG else imm & ~isa.FETCH
         with memory.lock:
             old: int = load(data, offset)[0]
-            store(data, offset, alu.ATOMICS[op](old, src, r0) & (1 << 8 * size) - 1)
+            store(data, offset, alu.atomic(op, old, src, r0, size * 8))
         return old
 
     def adder(size: int) -> Callable[[int, int], int]:

@@ -7,6 +7,7 @@ import random
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import effort
@@ -50,7 +51,8 @@ def both(program: Program, *arguments: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("kind", "count"), [("program", 600), ("graph", 250), ("walk", 250), ("origins", 250)]
+    ("kind", "count"),
+    [("program", 500), ("dense", 700), ("graph", 250), ("walk", 250), ("origins", 250)],
 )
 def test_both_executors(kind: str, count: int) -> None:
     seen = vm_pairs.compare_many(kind, effort.SEED, count)
@@ -344,6 +346,52 @@ def test_a_broken_helper_is_not_taken_for_a_fault() -> None:
     assert len(memory.slots) == 2
 
 
+# -------------------------------------------------------------------------- arithmetic
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        # What is left of a division of a number that is kept without a mask: any number.
+        "r1 = -r1; w1 %= w2; w3 <<= w1; r0 = r3",
+        "r1 = -r1; r1 -= 7; w1 /= w2; w3 s>>= w1; r0 = r3",
+        "r1 -= r2; w1 %= 77; w3 >>= w1; r0 = r3",
+        "r1 = (s8)r1; w1 %= w2; *(u8 *)(r10 -8) = r1; r0 = *(u8 *)(r10 -8)",
+    ],
+)
+def test_ranges_of_what_is_divided(steps: str) -> None:
+    program = made(steps.replace(";", "\n") + "\nexit")
+    for r1 in (0, 1, 11, 0x7F, 0x80, 0xFF, 1 << 31, (1 << 32) + 5, (1 << 64) - 11):
+        for r2 in (1, 256, (1 << 32) - 1, (1 << 40) + 3):
+            both(program, r1, r2, 0x7FFF7C273A93)
+
+
+@pytest.mark.parametrize("atomic", ["cmpxchg", "xchg", "fetch_add", "fetch_xor"])
+def test_atomics_of_32_bits_take_half_of_their_registers(atomic: str) -> None:
+    """RFC 9669, section 5.3; the other half of r0 plays no part in the comparison."""
+    for r0 in (0x1234, 0x5_0000_1234):
+        memory = Memory()
+        old = "r0, r3" if atomic == "cmpxchg" else "r3"
+        result = "r0" if atomic == "cmpxchg" else "r3"
+        text = f"""
+            r0 = r2
+            r3 = 0x9_00000063
+            {result} = atomic_{atomic}((u32 *)(r1 +0), {old})
+            r0 = {result}
+            r4 = *(u64 *)(r1 +0)
+            r0 ^= r4
+            exit
+        """
+        program = made(text.replace("_00000063", "00000063"), memory)
+        results = set()
+        for executor in (Interpreter(), Translator(), Translator()):
+            region = memory.allocate(8)
+            region.store(0, 8, 0x7_0000_1234)
+            results.add(Run(executor, memory).start(program, region.base, r0))
+        stored = {"fetch_add": 0x1297, "fetch_xor": 0x1234 ^ 0x63}.get(atomic, 0x63)
+        assert results == {0x7_0000_0000 | stored ^ 0x1234}
+
+
 # ------------------------------------------------------------------------------ memory
 
 
@@ -420,29 +468,42 @@ def test_loads_that_give_0_where_they_fault() -> None:
     assert both(program, 0) == 1
 
 
+@pytest.mark.parametrize("executor", [Interpreter, Translator])
 @pytest.mark.parametrize("size", ["u32", "u64"])
-def test_atomics_are_atomic(size: str) -> None:
+def test_atomics_are_atomic(size: str, executor: Callable[[], Any]) -> None:
+    """Of four threads none loses what another did: sums, bits, and a lock made of cmpxchg."""
     memory = Memory()
-    region = memory.allocate(16)
+    region = memory.allocate(32)
+    wide = "64" if size == "u64" else ""
+    turns = 5000 if executor is Translator else 500
     text = f"""
         r2 = 0
         r3 = 1
-        r6 = 5
-    L:  lock *({size} *)(r1 +0) += r3
+        r6 = r1
+    L:  lock *({size} *)(r6 +0) += r3
         r4 = 1
-        r4 = atomic{"64" if size == "u64" else ""}_fetch_xor(({size} *)(r1 +8), r4)
+        r4 = atomic{wide}_fetch_xor(({size} *)(r6 +8), r4)
+    take:
+        r0 = 0
+        r0 = atomic{wide}_cmpxchg(({size} *)(r6 +16), r0, r3)
+        if r0 != 0 goto take
+        r5 = *({size} *)(r6 +24)    ; held by this one: plain accesses do
+        r5 += 1
+        *({size} *)(r6 +24) = r5
+        r5 = 0
+        store_release(({size} *)(r6 +16), r5)
         r2 += 1
-        if r2 < 5000 goto L
+        if r2 < {turns} goto L
         r0 = 0
         exit
     """
     program = made(text, memory)
-    translator = Translator()
+    runner = executor()
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
         threads = [
-            threading.Thread(target=lambda: Run(translator, memory).start(program, region.base))
+            threading.Thread(target=lambda: Run(runner, memory).start(program, region.base))
             for _ in range(4)
         ]
         for thread in threads:
@@ -451,8 +512,8 @@ def test_atomics_are_atomic(size: str) -> None:
             thread.join()
     finally:
         sys.setswitchinterval(interval)
-    assert region.load(0, 8) == 20_000
-    assert region.load(8, 8) == 0
+    assert region.load(0, 8) == region.load(24, 8) == 4 * turns
+    assert region.load(8, 8) == region.load(16, 8) == 0
 
 
 def test_what_nobody_sees_of_the_stack_is_variables() -> None:
@@ -611,3 +672,28 @@ def test_looks_before_a_loop_and_in_it() -> None:
         exit
     """
     both(made(text, memory), region.base)
+
+
+def test_a_pointer_that_an_index_moves_back_out_of_its_region() -> None:
+    """The loop has looked the region up; making a number of the pointer must not forget why."""
+    memory = Memory()
+    region = memory.map(Region(bytearray(range(64)), "map value"))
+    text = """
+        r5 = r2
+        r3 = 0
+        r0 = 0
+    L:  r2 = r1
+        r2 += r5
+        r7 /= r2
+        r4 = *(u64 *)(r2 +0)
+        r0 += r4
+        r1 += 8
+        r3 += 1
+        if r3 != 3 goto L
+        exit
+    """
+    program = made(text, memory)
+    assert both(program, region.base, 8)
+    for executor in (Interpreter(), Translator(), Translator()):
+        with pytest.raises(MemoryFault, match="offset -8 of map value, before its start"):
+            Run(executor, memory).start(program, region.base, (1 << 64) - 8)
