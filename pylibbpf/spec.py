@@ -147,7 +147,8 @@ class MapSpec:
     ``max_entries`` open has 0. ``key_type_id`` and ``value_type_id`` are ids of the object's BTF.
     ``values`` are the initial values of a map of maps or programs: index and name; of a
     struct_ops map: the member's position and the program's name; ``initial`` are its other
-    members as the object has them.
+    members as the object has them. ``problem`` is why libbpf refuses the definition, "" if it
+    does not.
     """
 
     name: str
@@ -166,6 +167,7 @@ class MapSpec:
     inner: MapSpec | None = None
     values: tuple[tuple[int, str], ...] = ()
     initial: bytes = dataclasses.field(repr=False, default=b"")
+    problem: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from pylibbpf.loader.elf import (
     Section,
     Symbol,
 )
+from pylibbpf.loader.strict import problem
 from pylibbpf.spec import GlobalSpec, MapKind, MapSpec, SectionSpec
 from pylibbpf.uapi.enums import MapType
 from pylibbpf.uapi.flags import BPF_F_LINK, BPF_F_MMAPABLE, BPF_F_RDONLY_PROG
@@ -55,6 +56,10 @@ LEGACY_SECTION = "maps"
 STRUCT_OPS_SECTIONS = (".struct_ops", ".struct_ops.link", "?.struct_ops", "?.struct_ops.link")
 
 _LINKAGE = {0: "static", 1: "global", 2: "extern"}
+_NOT_GLOBAL = {
+    0: "it is static",
+    2: "it is extern, and the object that defines it is not linked in (bpftool gen object)",
+}
 
 
 # bpf_map_def of old libbpf (20 bytes); iproute2's bpf_elf_map starts with the same five fields.
@@ -128,6 +133,8 @@ def btf_maps(elf: Elf, btf: Btf | None) -> Iterator[tuple[MapSpec, Section, int]
         if key not in known:
             known[key] = _definition(btf, var.name, section.name, *key, inner=False)
         spec = dataclasses.replace(known[key], name=var.name)
+        if linkage(var.linkage) != "global":
+            spec = dataclasses.replace(spec, problem=_NOT_GLOBAL.get(var.linkage, "of no linkage"))
         member = _values_member(btf, var.type_id)
         if member is not None:
             start = at + member.bit_offset // 8
@@ -191,6 +198,7 @@ def _definition(
         pinning=numbers["pinning"],
         map_extra=numbers["map_extra"],
         numa_node=numbers["numa_node"],
+        problem="" if inner else problem(btf, struct),
     )
 
 

@@ -27,17 +27,19 @@ from pylibbpf.loader.relocated import RelocatedMap, RelocatedObject, RelocatedPr
 from pylibbpf.loader.struct_ops import StructOps
 from pylibbpf.loader.this_kernel import this_kernel
 from pylibbpf.spec import FunctionSpec, MapKind, Reference, ReferenceKind
+from pylibbpf.uapi.enums import AttachType, MapType
 from pylibbpf.uapi.sections import section
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from pylibbpf.btf.core import Target
-    from pylibbpf.spec import CoreRelocation, JumpTable, Line, ObjectSpec
+    from pylibbpf.spec import CoreRelocation, JumpTable, Line, MapSpec, ObjectSpec
 
 __all__ = ["RelocatedMap", "RelocatedObject", "RelocatedProgram", "relocate"]
 
 SUBPROGRAMS = ".text"
+_USDT = ("usdt", "usdt.s")
 _GLOBAL = 1  # linkage of a BTF function
 
 # What libbpf puts in place of instructions that must not be reached; the verifier's message has
@@ -235,6 +237,8 @@ class _Relocation:
         row = section(function.section)
         role = self.struct_ops.roles.get(function.name)
         attach_type = int(row.attach_type) if row is not None else 0
+        if row is not None and row.name in _USDT and self.kconfig.multi_uprobes:
+            attach_type = AttachType.TRACE_UPROBE_MULTI
         return RelocatedProgram(
             name=function.name,
             section=function.section.removeprefix("?"),
@@ -413,6 +417,31 @@ def _check(spec: ObjectSpec) -> None:
                     f"{reference.section!r}: a program cannot be called, only functions without "
                     "SEC() can"
                 )
+
+    for each in spec.maps:
+        if each.problem:
+            raise ElfError(f"libbpf refuses the definition of map {each.name!r}: {each.problem}")
+        if each.kind is MapKind.BTF and each.values:
+            _check_values(spec, each)
+
+
+def _check_values(spec: ObjectSpec, outer: MapSpec) -> None:
+    """Raises: ElfError, where a map's initial values are not what libbpf takes."""
+    if outer.type == MapType.HASH_OF_MAPS and outer.key_size != 4:
+        raise ElfError(
+            f"map {outer.name!r}: a hash of maps can have initial values only where its keys have "
+            f"4 bytes, and they have {outer.key_size}"
+        )
+    for index, name in outer.values:
+        if outer.type == MapType.PROG_ARRAY:
+            function = spec.function(name)
+            known = function is not None and function.program
+        else:
+            inner = spec.map(name)
+            known = inner is not None and inner.kind is MapKind.BTF
+        if not known:
+            what = "program" if outer.type == MapType.PROG_ARRAY else "map in '.maps'"
+            raise ElfError(f"map {outer.name!r}: value {index} is {name!r}, which is no {what}")
 
 
 def _part(linked: Linked, at: int) -> tuple[int, FunctionSpec]:
