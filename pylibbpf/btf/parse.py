@@ -604,7 +604,11 @@ def _decl_tag(btf: Btf, name: str, info: int, type_id: int, at: int) -> Type:
     return DeclTag(name, btf._checked(type_id), idx)
 
 
-def _reference(cls: type[Typedef | Const | Volatile | Restrict | TypeTag]) -> Build:
+def _type_tag(btf: Btf, name: str, info: int, type_id: int, at: int) -> Type:
+    return TypeTag(name, btf._checked(type_id), bool(info >> 31))
+
+
+def _reference(cls: type[Typedef | Const | Volatile | Restrict]) -> Build:
     return lambda btf, name, info, type_id, at: cls(name, btf._checked(type_id))
 
 
@@ -627,6 +631,6 @@ _BUILD: dict[int, Build] = {
     Kind.DATASEC: _datasec,
     Kind.FLOAT: lambda btf, name, info, size, at: Float(name, size),
     Kind.DECL_TAG: _decl_tag,
-    Kind.TYPE_TAG: _reference(TypeTag),
+    Kind.TYPE_TAG: _type_tag,
     Kind.ENUM64: _enum64,
 }

@@ -277,10 +277,17 @@ class Restrict(_Reference):
 
 
 class TypeTag(_Reference):
-    """``__attribute__((btf_type_tag("name")))`` on ``type_id``."""
+    """``__attribute__((btf_type_tag("name")))`` on ``type_id``.
 
-    __slots__ = ()
+    ``attribute``: it is ``__attribute__((name))`` (kind_flag, as pahole writes from 1.30 on).
+    """
+
+    __slots__ = ("attribute",)
     kind = Kind.TYPE_TAG
+
+    def __init__(self, name: str, type_id: int, attribute: bool = False) -> None:
+        super().__init__(name, type_id)
+        self.attribute = attribute
 
 
 class Func(Type):

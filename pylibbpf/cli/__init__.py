@@ -18,7 +18,7 @@ from pylibbpf.errors import BpfPermissionError, Error
 
 DONE, FAILED, MISUSED = 0, 1, 2
 
-VERBS = ("run", "inspect", "portability", "disasm", "gen", "doctor", "detach", "exec", "vm")
+VERBS = ("run", "inspect", "portability", "disasm", "btf", "gen", "doctor", "detach", "exec", "vm")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 from pylibbpf.cli import DONE, FAILED, MISUSED, complain
+from pylibbpf.cli.output import replace
 from pylibbpf.cli.values import map_type
 from pylibbpf.errors import Error
 from pylibbpf.gen import write_module
@@ -76,7 +76,7 @@ def main(args: argparse.Namespace) -> int:
         sys.stdout.write(text)
     else:
         try:
-            _replace(Path(args.output), text.encode("utf-8"))
+            replace(Path(args.output), text.encode("utf-8"))
         except OSError as error:
             complain(f"{args.output}: {error.strerror}")
             return FAILED
@@ -100,23 +100,8 @@ def _link(args: argparse.Namespace) -> int:
         complain(f"{error.filename}: {error.strerror}")
         return FAILED
     try:
-        _replace(Path(output), data)
+        replace(Path(output), data)
     except OSError as error:
         complain(f"{output}: {error.strerror}")
         return FAILED
     return DONE
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write the file whole or not at all: a build that is interrupted leaves no half of it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

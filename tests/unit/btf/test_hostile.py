@@ -9,7 +9,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pylibbpf.btf.c_dump import c_header
 from pylibbpf.btf.codec import codec, to_json
+from pylibbpf.btf.diff import diff
 from pylibbpf.btf.parse import Btf
 from pylibbpf.errors import BtfError
 
@@ -27,6 +29,11 @@ def exercise(data: bytes) -> None:
         return
     for name in ("", "int", "event"):
         btf.find(name)
+    for ask in (c_header, lambda btf: list(diff(btf, Btf.from_types([])))):
+        try:
+            ask(btf)
+        except BtfError:
+            pass
     rng = random.Random(len(data))
     for type_id in range(len(btf)):
         for ask in (btf.kind, btf.type, btf.strip, btf.sizeof, btf.alignof, btf.c_name):

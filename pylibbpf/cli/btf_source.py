@@ -1,0 +1,141 @@
+"""The types in whatever file has some, for a command."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from pylibbpf.btf.parse import Btf
+from pylibbpf.errors import BtfError
+from pylibbpf.loader.binary import Binary
+from pylibbpf.loader.btf_files import LARGEST, find_btf, read_btf
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["THIS_KERNEL", "read_types"]
+
+THIS_KERNEL = "/sys/kernel/btf/vmlinux"
+
+_LARGEST_IMAGE = 256 << 20
+# How a distribution's modules are compressed.
+_PACKED: dict[bytes, Callable[[], Any]] = {
+    b"\xfd7zX": lambda: lzma.LZMADecompressor(memlimit=128 << 20),
+    b"\x1f\x8b": lambda: zlib.decompressobj(wbits=31),
+}
+_ZSTD = b"\x28\xb5\x2f\xfd"
+
+
+def read_types(path: str, base: str | None = None) -> Btf:
+    """Read the BTF in a file.
+
+    A module's (a split one) needs its kernel's: that of ``base``, or, where the file lies beside
+    a ``vmlinux`` as in ``/sys/kernel/btf``, of that one.
+
+    Raises:
+        BtfError: it has none, or is damaged; a module's without its kernel's.
+        OSError: it cannot be read.
+    """
+    if path == THIS_KERNEL and not os.path.exists(path):
+        raise BtfError("this kernel shows no BTF (CONFIG_DEBUG_INFO_BTF is off)")
+    data, own_base = _contents(path)
+    try:
+        if base is not None:
+            if own_base is not None:
+                raise BtfError(
+                    "this module brings types of its kernel (.BTF.base); --base is of no use"
+                )
+            return Btf(data, read_types(base))
+        if own_base is not None:
+            return Btf(data, Btf(own_base))
+        beside = os.path.join(os.path.dirname(os.path.abspath(path)), "vmlinux")
+        if _is_split(data):
+            if os.path.isfile(beside) and not os.path.samefile(beside, path):
+                return Btf(data, read_types(beside))
+            raise BtfError(f"a module's BTF: --base names its kernel's (--base {THIS_KERNEL})")
+        return Btf(data)
+    except BtfError as error:
+        raise BtfError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+
+
+def _is_split(data: bytes) -> bool:
+    """Whether strings begin elsewhere: those of a BTF that stands alone begin with an empty one."""
+    if len(data) < 24:
+        return False
+    at = int.from_bytes(data[4:8], "little") + int.from_bytes(data[16:20], "little")
+    return at < len(data) and data[at] != 0
+
+
+def _contents(path: str) -> tuple[bytes, bytes | None]:
+    """The raw BTF in a file, and that of its base where the file has it, too."""
+    with open(path, "rb") as file:
+        head = file.read(0x250)
+    if head[:4] == b"\x7fELF":
+        return _of_elf(path)
+    if head[0x202:0x206] == b"HdrS":
+        return _in_memory(_unpacked_kernel(path))
+    make = next((make for magic, make in _PACKED.items() if head.startswith(magic)), None)
+    if make is not None and ".ko." in os.path.basename(path):
+        return _in_memory(_unpacked_module(path, make))
+    if head.startswith(_ZSTD):
+        raise BtfError(f"{path}: compressed with zstd: unpack it first (zstd -d)")
+    found = list(_first_two(path))
+    if len(found) != 1:
+        raise BtfError(f"{path}: an archive with several kernels; take one out of it")
+    return found[0], None
+
+
+def _first_two(path: str) -> Iterator[bytes]:
+    for number, each in enumerate(read_btf(next(find_btf([path])))):
+        yield each.data
+        if number:
+            return
+
+
+def _of_elf(path: str) -> tuple[bytes, bytes | None]:
+    with Binary(path) as binary:
+        if not binary.wide or binary.big_endian:
+            raise BtfError(f"{path}: only BTF of 64-bit little-endian ELF files can be read")
+        data = binary.content(".BTF", LARGEST)
+        base = binary.content(".BTF.base", LARGEST)
+    if data is None:
+        raise BtfError(f"{path}: this ELF file has no section .BTF (compiled without -g?)")
+    return data, base
+
+
+def _in_memory(data: bytes) -> tuple[bytes, bytes | None]:
+    """As :func:`_of_elf`, of what has no file."""
+    handle = os.memfd_create("pylibbpf-btf", os.MFD_CLOEXEC)
+    try:
+        with open(handle, "wb", closefd=False) as file:
+            file.write(data)
+        return _of_elf(f"/proc/self/fd/{handle}")
+    finally:
+        os.close(handle)
+
+
+def _unpacked_kernel(path: str) -> bytes:
+    from pylibbpf.guest.vmlinux import extract
+
+    with open(path, "rb") as file:
+        image = file.read(_LARGEST_IMAGE)
+    data = extract(image)
+    if data is None:
+        raise BtfError(f"{path}: a kernel image (bzImage) that cannot be unpacked here")
+    return data
+
+
+def _unpacked_module(path: str, make: Callable[[], Any]) -> bytes:
+    with open(path, "rb") as file:
+        packed = file.read(LARGEST)
+    try:
+        data: bytes = make().decompress(packed, LARGEST + 1)
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        raise BtfError(f"{path}: the compressed data is damaged: {error}") from None
+    if len(data) > LARGEST:
+        raise BtfError(f"{path}: unpacks to more than {LARGEST >> 20} MB, which no module has")
+    return data
