@@ -21,6 +21,7 @@ from pathlib import Path
 
 import bring
 import guest_session
+import loader_speed
 import memory
 import vm_boot
 import vm_speed
@@ -34,11 +35,12 @@ JOBS = ("load", "data")  # beside the peers
 # What measures and prints by itself, given the rounds; those in LONG only when named.
 OTHERS = {
     "memory": memory.main,
+    "loader": loader_speed.main,
     "vm": vm_speed.main,
     "vm-boot": vm_boot.main,
     "guest-session": guest_session.main,
 }
-LONG = ("vm", "vm-boot", "guest-session")
+LONG = ("loader", "vm", "vm-boot", "guest-session")
 
 Peer = Callable[[str], "subprocess.CompletedProcess[str]"]
 
