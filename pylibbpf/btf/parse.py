@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import struct
 
-from pylibbpf.btf.names import FLAVOUR, essential
+from pylibbpf.btf.index import NameIndex
+from pylibbpf.btf.names import essential
 from pylibbpf.btf.types import (
     Array,
     Const,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     Buffer = bytes | bytearray | memoryview
     Build = Callable[["Btf", str, int, int, int], Type]
 
-__all__ = ["Btf"]
+__all__ = ["Btf", "Known"]
 
 _MAGIC = 0xEB9F
 _HEADER = struct.Struct("<HBBIIIII")
@@ -89,8 +90,12 @@ _TRAILERS: dict[int, tuple[int, int]] = {
     Kind.TYPE_TAG: (0, 0),
     Kind.ENUM64: (0, 12),
 }
-# The same by the top byte of info: with and without kind_flag.
-_TRAILER = {flag | kind: sizes for kind, sizes in _TRAILERS.items() for flag in (0, 0x80)}
+# By the top byte of info, with and without kind_flag: words of a type, and per element.
+_TRAILER = {
+    flag | kind: ((_TYPE_SIZE + fixed) // 4, each // 4)
+    for kind, (fixed, each) in _TRAILERS.items()
+    for flag in (0, 0x80)
+}
 
 _KINDS = list(Kind)
 _VOID = Void()
@@ -100,11 +105,22 @@ _LONG_NAMES = frozenset(
 )
 
 
+class Known:
+    """What reading some BTF found out: where its types start, and their names."""
+
+    __slots__ = ("names", "offsets")
+
+    def __init__(self, offsets: Sequence[int], names: NameIndex) -> None:
+        self.offsets = offsets
+        self.names = names
+
+
 class Btf:
     """The types of one object, of a kernel, or of a kernel module.
 
     ``data`` is the raw BTF, ``base`` the BTF that a split one (a module's) extends; its ids and
-    strings go on where those of ``base`` end. Type ids are ints from 0 (void) on.
+    strings go on where those of ``base`` end. Type ids are ints from 0 (void) on. ``known`` is what
+    :meth:`known` of the same data gave: then nothing is looked through.
 
     Every method raises :class:`~pylibbpf.errors.BtfError` where an id does not exist or the type
     it needs is broken: the pass at construction checks header and sizes, each type's own ids and
@@ -120,6 +136,7 @@ class Btf:
         "_first",
         "_index",
         "_len",
+        "_names",
         "_offsets",
         "_pointer_size",
         "_str_end",
@@ -131,15 +148,21 @@ class Btf:
     )
 
     _offsets: Sequence[int]
+    _names: NameIndex | None
     _str_first: int
 
-    def __init__(self, data: Buffer, base: Btf | None = None) -> None:
+    def __init__(
+        self, data: Buffer, base: Btf | None = None, *, known: Known | None = None
+    ) -> None:
         raw = data if type(data) is bytes else bytes(data)
         type_start, type_end, str_start, str_end = sections(raw, base is not None)
         self._begin(raw, base)
         self._str_start = str_start
         self._str_end = str_end
-        self._offsets = scan(raw, type_start, type_end, self._first)
+        if known is not None:
+            self._offsets, self._names = known.offsets, known.names
+        else:
+            self._offsets = scan(raw, type_start, type_end, self._first)
         self._len = self._first + len(self._offsets)
 
     @classmethod
@@ -169,6 +192,7 @@ class Btf:
         self._offsets = ()
         self._types: dict[int, Type] = {} if base is not None else {0: _VOID}
         self._index: dict[int | str, int | list[int]] = {}
+        self._names = None
         self._aligns: dict[int, int] = {}
         self._pointer_size = 0
 
@@ -188,6 +212,10 @@ class Btf:
     def __repr__(self) -> str:
         split = f" on {self.base!r}" if self.base is not None else ""
         return f"<Btf: {self._len} types{split}>"
+
+    def known(self) -> Known:
+        """Give what was found out about the data as a whole, to be kept for another time."""
+        return Known(self._offsets, self.names)
 
     # Types by id and by name
 
@@ -226,15 +254,10 @@ class Btf:
         if not name:
             return []
         found = self.base.find(name, *kinds) if self.base is not None else []
-        if not self._index:
-            self._index = self._make_index()
-        # Types read from data are indexed by where their name is: smaller, and quicker to make.
-        keys: list[int] | list[str] = self._string_offsets(name) if self._offsets else [name]
-        own: list[int] = []
-        for key in keys:
-            ids = self._index.get(key, ())
-            own += (ids,) if isinstance(ids, int) else ids
-        own.sort()
+        if self._names is not None:
+            own = [i for i in self._names.ids(essential(name)) if self._name(i) == name]
+        else:
+            own = self._indexed(name)
         return found + [i for i in own if not kinds or self.kind(i) in kinds]
 
     def find_flavours(self, name: str) -> list[int]:
@@ -242,20 +265,15 @@ class Btf:
 
         ``name`` is without a flavour (:func:`pylibbpf.btf.names.essential`).
         """
-        if not name:
-            return []
-        if not self._index:
-            self._index = self._make_index()
-        keys: Iterable[int | str] = (
-            self._flavour_offsets(name)
-            if self._offsets
-            else [str(key) for key in self._index if essential(str(key)) == name]
-        )
-        own: list[int] = []
-        for key in keys:
-            ids = self._index.get(key, ())
-            own += (ids,) if isinstance(ids, int) else ids
-        return sorted(own)
+        return [i for i in self.names.ids(name) if essential(self._name(i)) == name]
+
+    @property
+    def names(self) -> NameIndex:
+        """The index of all names, made when first asked for: 70 ms for a kernel's BTF."""
+        if self._names is None:
+            self._names = self._make_names()
+            self._index = {}
+        return self._names
 
     def string(self, offset: int) -> str:
         r"""Return the string at this offset of the string section (``.BTF.ext`` refers to it).
@@ -407,6 +425,38 @@ class Btf:
             raise BtfError(f"BTF refers to type {type_id}, but ends at {self._len - 1}")
         return type_id
 
+    def _name(self, type_id: int) -> str:
+        """The name of one of this BTF's own types, without building the type."""
+        if not self._offsets:
+            return self._types[type_id].name
+        return self.string(_U32.unpack_from(self._data, self._offsets[type_id - self._first])[0])
+
+    def _make_names(self) -> NameIndex:
+        if not self._offsets:
+            own = range(self._first, self._len)
+            return NameIndex.of_names((i, self._types[i].name) for i in own)
+        unpack, data = _U32.unpack_from, self._data
+        return NameIndex.of_offsets(
+            [unpack(data, at)[0] for at in self._offsets],
+            self._first,
+            data[self._str_start : self._str_end],
+            self._str_first,
+            self.string,
+        )
+
+    def _indexed(self, name: str) -> list[int]:
+        """Own types of this name, by an index that is quicker to make, and has no flavours."""
+        if not self._index:
+            self._index = self._make_index()
+        # Types read from data are indexed by where their name is: smaller, and quicker to make.
+        keys: list[int] | list[str] = self._string_offsets(name) if self._offsets else [name]
+        own: list[int] = []
+        for key in keys:
+            ids = self._index.get(key, ())
+            own += (ids,) if isinstance(ids, int) else ids
+        own.sort()
+        return own
+
     def _make_index(self) -> dict[int | str, int | list[int]]:
         index: dict[int | str, int | list[int]] = {}
         unpack, data = _U32.unpack_from, self._data
@@ -437,19 +487,6 @@ class Btf:
         at = self._data.find(needle, self._str_start, self._str_end)
         while at >= 0:
             offsets.append(at - self._str_start + self._str_first)
-            at = self._data.find(needle, at + 1, self._str_end)
-        return offsets
-
-    def _flavour_offsets(self, name: str) -> set[int]:
-        """Offsets of all strings that are ``name`` but for a flavour; see ``_string_offsets``."""
-        offsets = set() if self.base is None else self.base._flavour_offsets(name)
-        offsets.update(self._string_offsets(name))
-        needle = name.encode("utf-8", "surrogatepass") + FLAVOUR.encode()
-        at = self._data.find(needle, self._str_start, self._str_end)
-        while at >= 0:
-            offset = at - self._str_start + self._str_first
-            if essential(self.string(offset)) == name:
-                offsets.add(offset)
             at = self._data.find(needle, at + 1, self._str_end)
         return offsets
 
@@ -514,11 +551,13 @@ def scan(data: bytes, at: int, end: int, first: int) -> Sequence[int]:
     """Note where each type starts; check that each is of a known kind and ends in the section."""
     # A view over a bytearray instead of a list: 4 bytes for a type, not 36, and no import.
     offsets = memoryview(bytearray(4 * (max(0, end - at) // _TYPE_SIZE))).cast("I")
-    unpack, trailer, unused = _U32.unpack_from, _TRAILER, _INFO_UNUSED
-    count = 0
-    last = end - _TYPE_SIZE
-    while at <= last:
-        (info,) = unpack(data, at + 4)
+    # All types are whole words.
+    words = memoryview(data[at : end - (end - at) % 4]).cast("I")
+    trailer, unused = _TRAILER, _INFO_UNUSED
+    count = word = 0
+    last = len(words) - _TYPE_SIZE // 4
+    while word <= last:
+        info = words[word + 1]
         if info & unused:
             raise BtfError(f"BTF type {first + count} has unknown bits in its info {info:#x}")
         try:
@@ -526,13 +565,13 @@ def scan(data: bytes, at: int, end: int, first: int) -> Sequence[int]:
         except KeyError:
             kind = info >> 24 & 0x1F
             raise BtfError(f"BTF type {first + count} is of unknown kind {kind}") from None
-        offsets[count] = at
+        offsets[count] = at + 4 * word
         count += 1
-        at += _TYPE_SIZE + fixed
+        word += fixed
         if each:
-            at += each * (info & 0xFFFF)
-    if at != end:
-        raise BtfError(f"BTF type {first + count - (at > end)} is cut short")
+            word += each * (info & 0xFFFF)
+    if at + 4 * word != end:
+        raise BtfError(f"BTF type {first + count - (at + 4 * word > end)} is cut short")
     return offsets[:count]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from pylibbpf import cache
 from pylibbpf.guest.outcome import GuestError
 
 _PART = ".part-"
@@ -24,14 +25,10 @@ def place() -> Path:
     Raises:
         GuestError: it cannot be made or written to.
     """
-    named = os.environ.get("PYLIBBPF_CACHE")
-    if named:
-        folder = Path(named).absolute()
-    else:
-        xdg = os.environ.get("XDG_CACHE_HOME", "")
-        # The specification: a relative path is to be ignored.
-        base = Path(xdg) if os.path.isabs(xdg) else Path(os.path.expanduser("~"), ".cache")
-        folder = base / "pylibbpf"
+    named = cache.folder()
+    if named is None:
+        raise GuestError("this user has no home: set PYLIBBPF_CACHE to a folder")
+    folder = Path(named)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 
 from pylibbpf.btf.core import Target
+from pylibbpf.btf.kept import kernel_btf
 from pylibbpf.btf.parse import Btf
 from pylibbpf.errors import BtfError
 
@@ -18,10 +19,12 @@ _VMLINUX = "vmlinux"
 def this_kernel() -> Target:
     """Read the types of the running kernel. Needs no privilege; kernel 5.4, modules 5.11.
 
+    Its own are read once in a process; see :mod:`pylibbpf.btf.kept` for what is kept on disk.
+
     Raises:
         BtfError: this kernel shows none (CONFIG_DEBUG_INFO_BTF).
     """
-    btf = Btf(_read(_VMLINUX))
+    btf = kernel_btf()
     return Target(btf, _Modules(btf))
 
 

@@ -33,11 +33,14 @@ class CoreKind(enum.Enum):
 
     @property
     def of_enum(self) -> bool:
-        return self in (CoreKind.ENUMVAL_EXISTS, CoreKind.ENUMVAL_VALUE)
+        return self in _OF_ENUM
 
     @property
     def of_type(self) -> bool:
-        return not (self in _OF_FIELD or self.of_enum)
+        return self in _OF_TYPE
 
 
-_OF_FIELD = frozenset(list(CoreKind)[:6])
+# Tuples: a search by identity is quicker than the hash of an enumerator.
+_OF_FIELD = tuple(CoreKind)[:6]
+_OF_ENUM = (CoreKind.ENUMVAL_EXISTS, CoreKind.ENUMVAL_VALUE)
+_OF_TYPE = tuple(kind for kind in CoreKind if kind not in _OF_FIELD + _OF_ENUM)
