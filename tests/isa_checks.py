@@ -18,7 +18,7 @@ from pylibbpf.isa.asm import assemble
 from pylibbpf.isa.disasm import disassemble
 from pylibbpf.isa.insn import decode, encode
 
-EXECUTORS: tuple[Any, ...] = (Interpreter(), Translator())
+EXECUTORS: tuple[Any, ...] = (Interpreter(), Translator(patience=0))
 
 # Linux 6.15: the youngest of the instructions that random programs have (load_acquire).
 EVERYTHING = (6, 15)

@@ -103,4 +103,4 @@ def _executor(name: str) -> Executor:
         return Interpreter()
     from pylibbpf.engine.emulator.vm.translator import Translator
 
-    return Translator()
+    return Translator(patience=0)

@@ -11,13 +11,14 @@ from bisect import bisect_right
 
 from pylibbpf.errors import InsnError
 from pylibbpf.isa import insn as isa
-from pylibbpf.isa.opcodes import find, problem, writes_r10
+from pylibbpf.isa.opcodes import BY_CODE, find, problem, writes_r10
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pylibbpf.isa.insn import Insn
+    from pylibbpf.isa.opcodes import Opcode
 
 __all__ = ["MOST", "Layout", "check"]
 
@@ -29,11 +30,12 @@ class Layout:
 
     ``starts``: first instructions of its functions, in order. ``constants``: its LD_IMM64.
     ``depths``: bytes of stack of each function, as far as its instructions show them; see
-    :func:`check`. ``tail_callers``: functions that do tail calls. ``fatal``: instructions that end
-    a run which comes to them, and why. The kernel takes a program where none does.
+    :func:`check`. ``tail_callers``: functions that do tail calls. ``loops``: functions that jump
+    back. ``fatal``: instructions that end a run which comes to them, and why. The kernel takes a
+    program where none does.
     """
 
-    __slots__ = ("constants", "depths", "fatal", "starts", "tail_callers")
+    __slots__ = ("constants", "depths", "fatal", "loops", "starts", "tail_callers")
 
     def __init__(
         self,
@@ -41,12 +43,14 @@ class Layout:
         constants: tuple[int, ...],
         depths: dict[int, int],
         tail_callers: frozenset[int],
+        loops: frozenset[int],
         fatal: dict[int, str],
     ) -> None:
         self.starts = starts
         self.constants = constants
         self.depths = depths
         self.tail_callers = tail_callers
+        self.loops = loops
         self.fatal = fatal
 
 
@@ -68,31 +72,48 @@ def check(insns: Sequence[Insn], functions: Iterable[int] = ()) -> Layout:
     second: set[int] = set()  # the other slots of LD_IMM64: nothing may jump there
     starts = {0, *functions}
     fatal: dict[int, str] = {}
+    jumps: list[int] = []
+    frame: list[int] = []  # instructions that name r10
+    tail_calls: list[int] = []
+    first = _FIRST.get
     for at, insn in enumerate(insns):
-        if at in second:
+        code, dst, src = insn.code, insn.dst, insn.src
+        what, dsts, srcs, off, imm = first(code, _UNKNOWN)
+        # Most instructions fit the first row of their code.
+        if dst not in dsts or src not in srcs or (insn.off and off) or (insn.imm and imm):
+            if at in second:
+                continue
+            if find(insn) is None:
+                raise InsnError(problem(insn) or "", insn=at)
+        if dst == isa.R10 or src == isa.R10:
+            frame.append(at)
+            row = find(insn)
+            if row is not None and writes_r10(row, insn):
+                fatal[at] = "writes r10, which can only be read"
+        if not what:
             continue
-        row = find(insn)
-        if row is None:
-            raise InsnError(problem(insn) or "", insn=at)
-        if writes_r10(row, insn):
-            fatal[at] = "writes r10, which can only be read"
-        if row.kind == "gotox":
+        if what == "gotox":
             raise InsnError("jumps to where a register points (gotox) cannot be run", insn=at)
-        if row.kind == "const":
+        if what == "const":
             _check_wide(insns, at)
             second.add(at + 1)
-            if insn.src == isa.PSEUDO_FUNC:
+            if src == isa.PSEUDO_FUNC:
                 starts.add(at + 1 + insn.imm)
-        elif row.kind == "call" and insn.src == isa.PSEUDO_CALL:
+        elif what != "call":
+            jumps.append(at)
+        elif src == isa.PSEUDO_CALL and code == isa.CALL_CODE:
             starts.add(at + 1 + insn.imm)
+        elif code == isa.CALL_CODE and src == isa.HELPER and insn.imm == isa.TAIL_CALL:
+            tail_calls.append(at)
     order = tuple(sorted(starts))
     for start in order:
         if not 0 <= start < len(insns) or start in second:
             raise InsnError(f"a function is said to start at {start}, where no instruction does")
-    _check_jumps(insns, second, order)
-    depths, callers = _depths(insns, second, order)
+    loops = _check_jumps(insns, second, order, jumps)
+    depths = _depths(insns, order, frame)
+    callers = frozenset(order[bisect_right(order, at) - 1] for at in tail_calls)
     wide = tuple(sorted(at - 1 for at in second))
-    return Layout(order, wide, depths, callers, fatal)
+    return Layout(order, wide, depths, callers, loops, fatal)
 
 
 def _check_wide(insns: Sequence[Insn], at: int) -> None:
@@ -105,14 +126,17 @@ def _check_wide(insns: Sequence[Insn], at: int) -> None:
         raise InsnError("the second half of this reference is not 0", insn=at)
 
 
-def _check_jumps(insns: Sequence[Insn], second: set[int], order: tuple[int, ...]) -> None:
+def _check_jumps(
+    insns: Sequence[Insn], second: set[int], order: tuple[int, ...], jumps: list[int]
+) -> frozenset[int]:
+    """Check where functions jump to, and how they end; give those that jump back."""
     ends = (*order[1:], len(insns))
     last = {end - 1 for end in ends}
-    for at, insn in enumerate(insns):
+    loops = set()
+    for at in sorted(last.union(jumps)):
         if at in second:
-            if at in last:
-                raise InsnError("runs on past the end of its function", insn=at - 1)
-            continue
+            raise InsnError("runs on past the end of its function", insn=at - 1)
+        insn = insns[at]
         target = isa.jump_target(insn, at)
         if target is not None:
             function = bisect_right(order, at) - 1
@@ -120,46 +144,60 @@ def _check_jumps(insns: Sequence[Insn], second: set[int], order: tuple[int, ...]
                 raise InsnError(f"jumps to {target}, out of its function", insn=at)
             if target in second:
                 raise InsnError(f"jumps to {target}, into a 64-bit constant", insn=at)
+            if target <= at:
+                loops.add(order[function])
         ends_here = insn.code in (isa.EXIT_CODE, isa.JMP | isa.JA, isa.JMP32 | isa.JA)
         if at in last and not ends_here:
             raise InsnError("runs on past the end of its function", insn=at)
+    return frozenset(loops)
 
 
-def _depths(
-    insns: Sequence[Insn], second: set[int], order: tuple[int, ...]
-) -> tuple[dict[int, int], frozenset[int]]:
+def _depths(insns: Sequence[Insn], order: tuple[int, ...], frame: list[int]) -> dict[int, int]:
     depths = dict.fromkeys(order, 0)
-    callers = set()
-    function = 0
-    copies: set[int] = set()  # registers that hold r10 just here
-    for at, insn in enumerate(insns):
-        if function + 1 < len(order) and at == order[function + 1]:
-            function += 1
-            copies.clear()
-        if at in second:
-            continue
-        lowest = _lowest(insn, copies)
-        if lowest < -depths[order[function]]:
-            depths[order[function]] = -lowest
-        if insn.code == isa.CALL_CODE and insn.src == isa.HELPER and insn.imm == isa.TAIL_CALL:
-            callers.add(order[function])
+    for at in frame:
+        insn = insns[at]
+        lowest = _lowest(insn)
         if insn.code == isa.ALU64 | isa.MOV | isa.X and insn.src == isa.R10 and not insn.off:
-            copies = {insn.dst}
-        else:
-            copies = set()
-    return {start: -(-depth // 16) * 16 for start, depth in depths.items()}, frozenset(callers)
+            # A pointer is often made by two instructions.
+            then = insns[at + 1]
+            if then.code == isa.ALU64 | isa.ADD | isa.K and then.dst == insn.dst and then.imm < 0:
+                lowest = max(then.imm, -isa.STACK_SIZE)
+        if lowest:
+            start = order[bisect_right(order, at) - 1]
+            if lowest < -depths[start]:
+                depths[start] = -lowest
+    return {start: -(-depth // 16) * 16 for start, depth in depths.items()}
 
 
-def _lowest(insn: Insn, copies: set[int]) -> int:
-    """The lowest offset from r10 that an instruction shows; 0: none."""
+def _lowest(insn: Insn) -> int:
+    """The lowest offset from r10 that an access shows; 0: none."""
     kind = insn.code & isa.CLASS_MASK
     base = None
     if kind == isa.LDX or (kind == isa.STX and insn.imm == isa.LOAD_ACQ):
         base = insn.src
     elif kind in (isa.ST, isa.STX):
         base = insn.dst
-    elif insn.code == isa.ALU64 | isa.ADD | isa.K and insn.dst in copies:
-        return max(insn.imm, -isa.STACK_SIZE) if insn.imm < 0 else 0
     if base == isa.R10 and -isa.STACK_SIZE <= insn.off < 0:
         return insn.off
     return 0
+
+
+_ANY = frozenset(range(isa.REGISTERS))
+_NONE: frozenset[int] = frozenset()
+
+
+def _first(rows: list[Opcode]) -> tuple[str, frozenset[int], frozenset[int], bool, bool]:
+    """What :func:`check` does further with a code; fields of its first row: off, imm must be 0."""
+    row = rows[0]
+    kind = {"cond": "jump", "may_goto": "jump"}.get(row.kind, row.kind)
+    what = kind if kind in ("const", "call", "gotox", "jump") else ""
+    dsts, srcs = (
+        _ANY if isinstance(want, str) else frozenset((want,)) for want in (row.dst, row.src)
+    )
+    if any(isinstance(want, int) and want for want in (row.off, row.imm)):
+        return what, _NONE, _NONE, True, True
+    return what, dsts, srcs, row.off == 0, row.imm == 0
+
+
+_FIRST = {code: _first(rows) for code, rows in BY_CODE.items()}
+_UNKNOWN = ("", _NONE, _NONE, True, True)

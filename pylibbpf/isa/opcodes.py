@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from pylibbpf.isa.insn import Insn
 
-__all__ = ["OPCODES", "Opcode", "find", "problem", "writes_r10"]
+__all__ = ["BY_CODE", "OPCODES", "Opcode", "find", "problem", "writes_r10"]
 
 # Registers that may stand in a field.
 _REGISTER = "r"  # any
@@ -273,14 +273,14 @@ def _jumps() -> Iterator[Opcode]:
 
 
 OPCODES = tuple(_rows())
-_BY_CODE: dict[int, list[Opcode]] = {}
+BY_CODE: dict[int, list[Opcode]] = {}
 for _row in OPCODES:
-    _BY_CODE.setdefault(_row.code, []).append(_row)
+    BY_CODE.setdefault(_row.code, []).append(_row)
 
 
 def find(insn: Insn) -> Opcode | None:
     """Give the row of an instruction; None where none fits: :func:`problem` says why."""
-    for row in _BY_CODE.get(insn.code, ()):
+    for row in BY_CODE.get(insn.code, ()):
         if _differs(row, insn) is None:
             return row
     return None
@@ -313,7 +313,7 @@ def writes_r10(row: Opcode, insn: Insn) -> bool:
 
 def problem(insn: Insn) -> str | None:
     """Say what is wrong with an instruction by itself; None: nothing."""
-    rows = _BY_CODE.get(insn.code)
+    rows = BY_CODE.get(insn.code)
     if rows is None:
         return f"there is no opcode {insn.code:#04x}"
     worst = None

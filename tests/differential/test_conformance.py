@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from pylibbpf.engine.emulator.vm.run import Run
 from pylibbpf.engine.emulator.vm.translator import Translator
 from pylibbpf.isa.insn import encode
 
-EXECUTORS = {"interpreter": Interpreter, "translator": Translator}
+EXECUTORS: dict[str, Any] = {
+    "interpreter": Interpreter,
+    "translator": partial(Translator, patience=0),
+}
 
 
 @pytest.fixture(scope="module")

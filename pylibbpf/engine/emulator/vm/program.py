@@ -82,6 +82,8 @@ class Program:
         """What the translator made of it."""
         self.tail_callers = layout.tail_callers
         """Functions (their starts) that do tail calls."""
+        self.loops = layout.loops
+        """Functions (their starts) that jump back."""
         self.fatal = layout.fatal
         """Instructions that end a run which comes to them, and why."""
         self.constants: dict[int, int] = {}

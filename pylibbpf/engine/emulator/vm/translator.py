@@ -1,8 +1,12 @@
 """The translator: programs become Python functions. The default executor.
 
-Each function of a program is one Python function, made when it is first run and kept by what the
-program consists of, so that loading the same program again costs nothing. See ``flow.py``,
+Each function of a program is one Python function, made when it has run for a while and kept by
+what the program consists of, so that loading the same program again costs nothing. See ``flow.py``,
 ``layout.py`` and ``statements.py`` for the text.
+
+To translate an instruction takes as long as to interpret it ten times. So a function without loops
+is interpreted until it has done a number of instructions for each that it has: a program that runs
+a few times is not worth more. A function with loops is translated at once.
 
 What a statement cannot do (an access that needs a closer look, or may not be) is done by the
 interpreter, which goes on from there to the end of the function: so both executors have one
@@ -14,6 +18,7 @@ counts each, where the translator counts turns of loops.
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from types import CodeType, FunctionType
 
 from pylibbpf.engine.emulator.vm.flow import Flow
@@ -39,10 +44,13 @@ if TYPE_CHECKING:
     Function = Callable[[Run, int, int, int, int, int], int]
     Slot = tuple[int, int]  # offset in the stack frame, and size
 
-__all__ = ["EXACT", "Translator"]
+__all__ = ["EXACT", "PATIENCE", "Translator"]
 
 # A run that may do no more instructions than this is interpreted.
 EXACT = 1 << 16
+# So many instructions are interpreted for each that a function has, before it is translated: this
+# costs at most half of what translating it does, and often saves that.
+PATIENCE = 4
 # Programs kept translated, in all.
 _KEPT = 512
 # How often a program is translated anew for accesses that did not fit; then all are written so.
@@ -68,12 +76,16 @@ class _Text:
 
 
 class _Translation:
-    """A program's text. ``slow`` are the accesses that a statement cannot do."""
+    """A program's text. ``slow`` are the accesses that a statement cannot do.
 
-    __slots__ = ("again", "slow", "texts", "version")
+    ``interpreted`` is how many instructions of a function were, before it was translated.
+    """
+
+    __slots__ = ("again", "interpreted", "slow", "texts", "version")
 
     def __init__(self) -> None:
         self.texts: dict[int, _Text] = {}
+        self.interpreted: dict[int, int] = {}
         self.slow: frozenset[int] = frozenset()
         self.version = 0
         self.again = 0
@@ -98,19 +110,25 @@ class _Translation:
 class Bound:
     """A program's functions, with what is its own: memory, helpers, constants."""
 
-    __slots__ = ("functions", "globals", "translation", "version")
+    __slots__ = ("functions", "globals", "patience", "translation", "version")
 
-    def __init__(self, program: Program, translation: _Translation) -> None:
+    def __init__(self, program: Program, translation: _Translation, patience: int) -> None:
         self.translation = translation
+        self.patience = patience
         self.version = translation.version
         self.functions: dict[int, Function] = {}
         self.globals = {**SHARED, **memory_names(program.memory), "PR": program}
 
 
 class Translator:
-    """An executor. One is enough for a process; any thread may use it."""
+    """An executor. One is enough for a process; any thread may use it.
 
-    def __init__(self) -> None:
+    ``patience``: how many instructions are interpreted for each that a function has, before it is
+    translated; 0: it is when it is first run.
+    """
+
+    def __init__(self, *, patience: int = PATIENCE) -> None:
+        self.patience = patience
         self._translations: dict[bytes, _Translation] = {}
 
     def call(
@@ -122,14 +140,14 @@ class Translator:
             return _INTERPRETER.call(run, program, start, r1, r2, r3, r4, r5)
         bound = program.translated
         if bound is None or bound.version != bound.translation.version:
-            bound = program.translated = Bound(program, self._translation(program))
+            bound = program.translated = Bound(program, self._translation(program), self.patience)
         if not start:
             run.left -= 1
             if run.deadline is not None or not run.left & 0xFF:
                 spend(run)
         function = bound.functions.get(start)
         if function is None:
-            function = _function(program, bound, start)
+            function = _first(program, bound, start)
         return function(run, r1, r2, r3, r4, r5)
 
     def source(self, program: Program, start: int) -> str:
@@ -157,8 +175,7 @@ def _write(
 ) -> tuple[str, list[int], set[str], dict[str, Slot]]:
     """Write a function: its text, the instruction of each line, its global names, its slots."""
     insns = program.insns
-    later = [other for other in program.starts if other > start]
-    flow = Flow(insns, start, later[0] if later else len(insns))
+    flow = Flow(insns, start, _end(program, start))
     shown = _shown(flow, program.probes)
     slots, read = ({}, []) if shown else _slots(flow)
     names = {offset: name for name, (offset, _) in slots.items()}
@@ -249,6 +266,55 @@ def _plain(insn: Insn) -> bool:
     return -isa.STACK_SIZE <= insn.off <= -size and not insn.off & (size - 1)
 
 
+def _first(program: Program, bound: Bound, start: int) -> Function:
+    """What runs a function that has not run in this program."""
+    translation = bound.translation
+    if start in program.loops or start in translation.texts:
+        return _function(program, bound, start)
+    end = _end(program, start)
+    most = bound.patience * (end - start)
+
+    def interpret(run: Run, r1: int, r2: int, r3: int, r4: int, r5: int) -> int:
+        interpreted = translation.interpreted
+        if interpreted.get(start, 0) >= most:
+            return _function(program, bound, start)(run, r1, r2, r3, r4, r5)
+        machine = _Cold(_INTERPRETER, run, program, start, (r1, r2, r3, r4, r5))
+        steps = 0
+        try:
+            while machine.frame is not None:
+                steps += 1
+                machine.step()
+        finally:
+            machine.close()
+            interpreted[start] = interpreted.get(start, 0) + steps
+        return machine.result
+
+    if not most:
+        return _function(program, bound, start)
+    bound.functions[start] = interpret
+    return interpret
+
+
+class _Cold(Machine):
+    """A function that is interpreted, while those that it calls may be translated."""
+
+    def enter(self, program: Program, start: int, arguments: tuple[int, ...]) -> None:
+        caller = self.frame
+        if caller is None:
+            super().enter(program, start, arguments)
+        else:
+            r1, r2, r3, r4, r5 = arguments
+            run = self.run
+            caller.registers[0] = run.executor.call(run, program, start, r1, r2, r3, r4, r5)
+
+
+def _end(program: Program, start: int) -> int:
+    """Where a function ends."""
+    starts = program.starts
+    place = bisect_right(starts, start)
+    return starts[place] if place < len(starts) else len(program.insns)
+
+
 def _function(program: Program, bound: Bound, start: int) -> Function:
     """Make a function, or take the one that there is."""
     translation = bound.translation
@@ -300,7 +366,7 @@ def _later(program: Program, bound: Bound, start: int) -> Function:
     """A function that is not translated before it is called."""
 
     def first(run: Run, r1: int, r2: int, r3: int, r4: int, r5: int) -> int:
-        function = bound.functions.get(start) or _function(program, bound, start)
+        function = bound.functions.get(start) or _first(program, bound, start)
         return function(run, r1, r2, r3, r4, r5)
 
     return first

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from types import CodeType, FrameType
 from typing import Any
 
@@ -29,10 +30,17 @@ class Place(Memory):
     executor: Any
 
 
-@pytest.fixture(params=[Interpreter, Translator])
+EXECUTORS: dict[str, Any] = {
+    "interpreter": Interpreter,
+    "translator": partial(Translator, patience=0),
+    "patient": Translator,  # interprets first
+}
+
+
+@pytest.fixture(params=EXECUTORS)
 def memory(request: pytest.FixtureRequest) -> Place:
     place = Place()
-    place.executor = request.param()
+    place.executor = EXECUTORS[request.param]()
     return place
 
 

@@ -34,14 +34,14 @@ def made(text: str, memory: Memory | None = None, **facts: Any) -> Program:
 
 
 def source(program: Program, start: int = 0) -> str:
-    return Translator().source(program, start)
+    return Translator(patience=0).source(program, start)
 
 
 def both(program: Program, *arguments: int) -> int:
     """Run a program by both executors, which must give the same."""
     results = [
         Run(executor, program.memory).start(program, *arguments)
-        for executor in (Interpreter(), Translator(), Translator())
+        for executor in (Interpreter(), Translator(patience=0), Translator(patience=0))
     ]
     assert len(set(results)) == 1
     return results[0]
@@ -67,7 +67,7 @@ def test_both_executors_by_hypothesis(case: Case) -> None:
 
 def test_hostile_bytes() -> None:
     rng = random.Random(f"{effort.SEED} translator")
-    translator = Translator()
+    translator = Translator(patience=0)
     seen = {isa_checks.survive(hostile(rng), rng, translator) for _ in range(300)}
     assert {"ran", "MemoryFault"} <= seen, effort.SEED
 
@@ -256,7 +256,7 @@ def test_nothing_of_a_program_gets_into_its_text_but_numbers() -> None:
 def test_functions_get_no_more_than_they_need() -> None:
     memory = Memory()
     program = made("call 5\nexit", memory, helpers={5: lambda *given: 3, 6: lambda *given: 4})
-    Run(Translator(), memory).start(program)
+    Run(Translator(patience=0), memory).start(program)
     assert program.translated is not None
     names = program.translated.globals
     assert names["__builtins__"] == {}
@@ -268,7 +268,7 @@ def test_functions_get_no_more_than_they_need() -> None:
 
 
 def test_the_same_program_is_translated_once() -> None:
-    translator = Translator()
+    translator = Translator(patience=0)
     memory = Memory()
     text = "r0 = r1\nr0 += 1\nexit"
     codes = set()
@@ -282,7 +282,7 @@ def test_the_same_program_is_translated_once() -> None:
 
 def test_programs_differ_by_more_than_their_instructions() -> None:
     """Constants and helpers are each program's own."""
-    translator = Translator()
+    translator = Translator(patience=0)
     memory = Memory()
     text = "r1 = map[fd:3]+0\ncall 5\nexit"
     for value in (3, 1 << 40):
@@ -300,7 +300,7 @@ def test_an_access_that_needs_a_closer_look_is_learned() -> None:
     computed = memory.map(Field(None, CONTEXT, size=16))
     plain = memory.allocate(16)
     program = made("r0 = *(u32 *)(r1 +4)\nr0 += 1\nexit", memory)
-    translator = Translator()
+    translator = Translator(patience=0)
     assert "load(" not in translator.source(program, 0)
     for _ in range(3):
         assert Run(translator, memory).start(program, computed.base) == 405
@@ -325,7 +325,7 @@ def test_what_was_done_before_such_an_access_is_not_done_again() -> None:
         exit
     """
     program = made(text, memory, helpers={5: helper})
-    translator = Translator()
+    translator = Translator(patience=0)
     for number in range(4):
         assert Run(translator, memory).start(program, strict.base) == 4 * number + 3
     assert counted == [1, 2] * 4
@@ -339,10 +339,10 @@ def test_a_broken_helper_is_not_taken_for_a_fault() -> None:
 
     program = made("call 5\nexit", memory, helpers={5: broken})
     with pytest.raises(KeyError, match="of its own"):
-        Run(Translator(), memory).start(program)
+        Run(Translator(patience=0), memory).start(program)
     program = made("call 5\nexit", memory, helpers={5: {}.__getitem__})  # type: ignore[dict-item]
     with pytest.raises(TypeError):
-        Run(Translator(), memory).start(program)
+        Run(Translator(patience=0), memory).start(program)
     assert len(memory.slots) == 2
 
 
@@ -384,12 +384,60 @@ def test_atomics_of_32_bits_take_half_of_their_registers(atomic: str) -> None:
         """
         program = made(text.replace("_00000063", "00000063"), memory)
         results = set()
-        for executor in (Interpreter(), Translator(), Translator()):
+        for executor in (Interpreter(), Translator(patience=0), Translator(patience=0)):
             region = memory.allocate(8)
             region.store(0, 8, 0x7_0000_1234)
             results.add(Run(executor, memory).start(program, region.base, r0))
         stored = {"fetch_add": 0x1297, "fetch_xor": 0x1234 ^ 0x63}.get(atomic, 0x63)
         assert results == {0x7_0000_0000 | stored ^ 0x1234}
+
+
+# ------------------------------------------------------------------------------ patience
+
+
+def test_what_runs_seldom_is_not_translated() -> None:
+    memory = Memory()
+    program = made("r0 = r1\nr0 += 1\nr0 *= 3\nexit", memory)
+    translator = Translator(patience=5)
+    for number in range(5):
+        assert Run(translator, memory).start(program, number) == 3 * (number + 1)
+        assert program.translated is not None
+        assert program.translated.translation.texts == {}
+    assert Run(translator, memory).start(program, 7) == 24
+    assert set(program.translated.translation.texts) == {0}
+    # The same once more: that is known of it.
+    other = made("r0 = r1\nr0 += 1\nr0 *= 3\nexit", memory)
+    assert Run(translator, memory).start(other, 7) == 24
+    assert other.translated is not None
+    assert set(other.translated.globals) >= {"F0"}
+
+
+def test_loops_are_translated_at_once() -> None:
+    """Those of functions that an interpreted one calls as well."""
+    memory = Memory()
+    text = "r6 = 5\ncall f\nr0 += r6\nexit\nf: r0 = 0\nL: r0 += 1\nif r0 < 9 goto L\nexit"
+    program = made(text, memory)
+    run = Run(Translator(), memory)
+    assert run.start(program) == 14
+    assert program.translated is not None
+    assert set(program.translated.translation.texts) == {4}
+    assert (run.frames, run.stack) == (0, 0)
+
+
+def test_a_budget_is_kept_with_patience() -> None:
+    memory = Memory()
+    callers = "\n".join(["call f"] * 60)
+    program = made(
+        f"{callers}\nr0 = 1\nexit\nf: {callers.replace('f', 'g')}\nexit\n"
+        "g: r0 = 0\nL: r0 += 1\nif r0 < 500 goto L\nexit",
+        memory,
+    )
+    for _ in range(3):
+        run = Run(Translator(), memory, budget=2 * EXACT)
+        with pytest.raises(BudgetError):
+            run.start(program)
+        assert (run.frames, run.stack) == (0, 0)
+    assert len(memory.slots) == 1
 
 
 # ------------------------------------------------------------------------------ memory
@@ -404,7 +452,7 @@ def test_loops_that_run_out_of_a_region(size: int, step: int) -> None:
             text = f"r2 = 0\nr0 = 0\nL: {access}\nr0 += 1\nr1 += {step}\nr2 += 1\n"
             text += "if r2 < 100 goto L\nexit"
             found = []
-            for executor in (Interpreter(), Translator(), Translator()):
+            for executor in (Interpreter(), Translator(patience=0), Translator(patience=0)):
                 memory = Memory()
                 memory.allocate(64)
                 region = memory.allocate(64, name="mine")
@@ -422,7 +470,7 @@ def test_memory_that_cannot_be_written() -> None:
     memory = Memory()
     region = memory.map(Region(bytearray(b"12345678"), "map value", permissions=READ))
     program = made("r0 = *(u8 *)(r1 +1)\n*(u8 *)(r1 +1) = r0\nexit", memory)
-    for executor in (Interpreter(), Translator()):
+    for executor in (Interpreter(), Translator(patience=0)):
         for _ in range(2):
             with pytest.raises(MemoryFault, match="cannot be written") as caught:
                 Run(executor, memory).start(program, region.base)
@@ -450,7 +498,7 @@ def test_a_region_that_a_helper_frees_within_a_loop() -> None:
         if r7 < 10 goto L
         exit
     """
-    for executor in (Interpreter(), Translator()):
+    for executor in (Interpreter(), Translator(patience=0)):
         region = memory.allocate(8)
         program = made(text, memory, helpers={5: free})
         with pytest.raises(MemoryFault, match="which was freed") as caught:
@@ -588,7 +636,7 @@ def test_a_budget_ends_any_loop(text: str) -> None:
     memory = Memory()
     program = made(text, memory)
     with pytest.raises(BudgetError, match="number of instructions") as caught:
-        Run(Translator(), memory, budget=3 * EXACT).start(program)
+        Run(Translator(patience=0), memory, budget=3 * EXACT).start(program)
     assert caught.value.insn is not None
     assert len(memory.slots) == 1
 
@@ -602,10 +650,10 @@ def test_calls_without_loops_end_too() -> None:
     memory = Memory()
     program = made("\n".join(lines), memory)
     with pytest.raises(BudgetError):
-        Run(Translator(), memory, budget=2 * EXACT).start(program)
+        Run(Translator(patience=0), memory, budget=2 * EXACT).start(program)
     begun = time.monotonic()
     with pytest.raises(BudgetError, match="time"):
-        Run(Translator(), memory, timeout=0.05).start(program)
+        Run(Translator(patience=0), memory, timeout=0.05).start(program)
     assert time.monotonic() - begun >= 0.05
 
 
@@ -632,7 +680,7 @@ def test_no_run_is_stopped_that_could_end(text: str) -> None:
     expected = Run(Interpreter(coverage=coverage), memory).start(program)
     needed = sum(coverage.of(program))
     assert needed > EXACT
-    assert Run(Translator(), memory, budget=needed).start(program) == expected
+    assert Run(Translator(patience=0), memory, budget=needed).start(program) == expected
     with pytest.raises(BudgetError):
         Run(Interpreter(), memory, budget=needed - 1).start(program)
 
@@ -643,10 +691,10 @@ def test_errors_of_functions_that_functions_call() -> None:
     program = made(text, memory)
     for _ in range(2):
         with pytest.raises(MemoryFault) as caught:
-            Run(Translator(), memory).start(program)
+            Run(Translator(patience=0), memory).start(program)
         assert (caught.value.insn, caught.value.register) == (6, 2)
     with pytest.raises(RunError, match="calls helper 9"):
-        Run(Translator(), memory).start(made("call 9\nexit", memory))
+        Run(Translator(patience=0), memory).start(made("call 9\nexit", memory))
 
 
 def test_looks_before_a_loop_and_in_it() -> None:
@@ -694,6 +742,6 @@ def test_a_pointer_that_an_index_moves_back_out_of_its_region() -> None:
     """
     program = made(text, memory)
     assert both(program, region.base, 8)
-    for executor in (Interpreter(), Translator(), Translator()):
+    for executor in (Interpreter(), Translator(patience=0), Translator(patience=0)):
         with pytest.raises(MemoryFault, match="offset -8 of map value, before its start"):
             Run(executor, memory).start(program, region.base, (1 << 64) - 8)
