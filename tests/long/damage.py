@@ -26,7 +26,9 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 
 import pylibbpf
+from pylibbpf.btf.c_dump import c_header
 from pylibbpf.btf.codec import codec
+from pylibbpf.btf.diff import diff
 from pylibbpf.btf.parse import Btf
 from pylibbpf.cli import portability, relocated
 from pylibbpf.events import record_type
@@ -45,6 +47,7 @@ PATIENCE = int(os.environ.get("PYLIBBPF_DAMAGE_SECONDS", "60"))
 
 Damage = Callable[[random.Random, bytearray, bytes], None]
 DAMAGES: list[Damage] = []
+THESE = [Path(name) for name in sys.argv[2:4]]  # the file that is damaged, and another one
 WORDS = (0, 1, 2, 7, 0xFF, 0xFFF1, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 
@@ -168,7 +171,12 @@ def types_of(path: Path) -> bytes:
 
 
 def take_for_a_kernel(data: bytes) -> None:
-    run_on(WHOLE, Kernel.parse(data))
+    run_on(undamaged(), Kernel.parse(data))
+
+
+@functools.cache
+def undamaged() -> ObjectSpec:
+    return read(THESE[0])
 
 
 def read_an_archive(data: bytes) -> None:
@@ -188,6 +196,12 @@ def read_types(data: bytes) -> None:
                 made.encode(made.decode(bytes(made.size)))
         except pylibbpf.Error:
             continue
+    try:
+        c_header(btf)
+    except pylibbpf.Error:
+        pass
+    for change in diff(btf, Btf(types_of(THESE[0]))):
+        str(change)
 
 
 OPENERS = {
@@ -212,15 +226,9 @@ def archive(path: Path) -> bytes:
 
 
 def main() -> None:
-    global WHOLE
-    way, path, other, seed, count, place = sys.argv[1:]
-    whole, another = Path(path).read_bytes(), Path(other).read_bytes()
-    if way == "kernel":
-        WHOLE = read(whole)
-    if way in ("btf", "kernel"):
-        whole, another = types_of(Path(path)), types_of(Path(other))
-    if way == "archive":
-        whole, another = archive(Path(path)), archive(Path(other))
+    way, _, _, seed, count, place = sys.argv[1:]
+    contents = {"btf": types_of, "kernel": types_of, "archive": archive}.get(way, Path.read_bytes)
+    whole, another = map(contents, THESE)
     try:
         OPENERS[way](whole)  # what is wanted is imported and found before memory is limited
     except pylibbpf.Error:
