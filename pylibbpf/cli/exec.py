@@ -3,7 +3,9 @@
 The program comes by standard input and is not verified. With MEM_HEX, r1 points at that memory and
 r2 is its length; else both are 0. This is what the runner of the public bpf_conformance project
 asks of a plugin: hexadecimal bytes with or without spaces, r0 in hexadecimal on standard output,
-status 0; what goes wrong on standard error, and another status.
+status 0; what goes wrong on standard error, and another status. With --elf, as the runner says for
+its own --elf, the bytes are an object file, of which the first program runs, or the first function
+where there is no program.
 """
 
 from __future__ import annotations
@@ -13,27 +15,35 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pylibbpf.engine.emulator.vm.run import Executor
+    from pylibbpf.isa.insn import Insn
 
 DONE, FAILED, MISUSED = 0, 1, 2
 
 # A million instructions (isa.check.MOST), each byte with two spaces, as the runner writes them.
 _LONGEST = 32_000_000
-# What the runner's own plugin for the kernel is given, too. More come with the helpers.
-_KTIME_GET_NS = 5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``pylibbpf exec``."""
-    parser.add_argument("memory", nargs="?", default="", metavar="MEM_HEX", help="bytes at r1")
+    # Runners of 2022 say "" where there is no memory, and "" again where they have no options.
+    parser.add_argument("memory", nargs="*", default=[], metavar="MEM_HEX", help="bytes at r1")
     parser.add_argument(
         "--budget", type=int, metavar="N", help="stop after this many instructions (default: 2**30)"
+    )
+    parser.add_argument(
+        "--elf", action="store_true", help="the bytes are an object file: run what is first in it"
     )
     parser.add_argument(
         "--executor",
         choices=("translator", "interpreter"),
         default="translator",
         help="what runs it (default: translator)",
+    )
+    parser.add_argument(
+        "--program", metavar="HEX", help="the program (default: comes by standard input)"
     )
     parser.add_argument(
         "--timeout", type=float, metavar="SECONDS", help="stop after this time (default: never)"
@@ -44,18 +54,23 @@ def main(args: argparse.Namespace) -> int:
     """Run it, and print r0."""
     from pylibbpf.cli import complain
 
+    memories = [each for each in args.memory if each.strip()]
+    if len(memories) > 1:
+        complain(f"there can be one memory, not {len(memories)}: spaces in it need quotes")
+        return MISUSED
     try:
-        given = sys.stdin.read(_LONGEST + 1) if sys.stdin is not None else ""
+        given = args.program if args.program is not None else _read()
         if len(given) > _LONGEST:
             complain(f"the program is longer than any can be: over {_LONGEST} characters")
             return MISUSED
         code = bytes.fromhex(given)
-        memory = bytes.fromhex(args.memory)
+        memory = bytes.fromhex(memories[0] if memories else "")
     except ValueError as error:
         complain(f"these are no hexadecimal bytes: {error}")
         return MISUSED
     try:
-        r0 = execute(code, memory, args.executor, budget=args.budget, timeout=args.timeout)
+        insns = _insns(code, elf=args.elf)
+        r0 = execute(insns, memory, args.executor, budget=args.budget, timeout=args.timeout)
     except KeyboardInterrupt:
         complain("the program was interrupted")
         return FAILED
@@ -63,8 +78,40 @@ def main(args: argparse.Namespace) -> int:
     return DONE
 
 
+def _read() -> str:
+    return sys.stdin.read(_LONGEST + 1) if sys.stdin is not None else ""
+
+
+def _insns(code: bytes, *, elf: bool) -> Sequence[Insn]:
+    """What is to run.
+
+    Raises:
+        InsnError: these are no instructions.
+        ElfError: this is no object file.
+    """
+    if not elf:
+        from pylibbpf.isa.insn import decode
+
+        return decode(code)
+    from pylibbpf.errors import ElfError
+    from pylibbpf.loader.link import Linker
+    from pylibbpf.loader.object import read
+
+    spec = read(code)
+    first = next(iter(spec.programs or spec.functions), None)
+    if first is None:
+        raise ElfError("there is no program in this object")
+    linked = Linker(spec).link(first)
+    for at, reference in linked.references.items():
+        raise ElfError(
+            f"instruction {at} of {first.name} refers to the {reference.kind.value}"
+            f" {reference.target!r}, and there is nothing here but instructions and the memory"
+        )
+    return linked.insns
+
+
 def execute(
-    code: bytes,
+    insns: Sequence[Insn],
     memory: bytes,
     executor: str = "translator",
     *,
@@ -77,16 +124,13 @@ def execute(
         InsnError: it is no program.
         RunError: it did what none may.
     """
-    import time
-
+    from pylibbpf.engine.emulator.vm.bare import HELPERS
     from pylibbpf.engine.emulator.vm.memory import Memory, Region
     from pylibbpf.engine.emulator.vm.program import Program
     from pylibbpf.engine.emulator.vm.run import BUDGET, Run
-    from pylibbpf.isa.insn import decode
 
     world = Memory()
-    helpers = {_KTIME_GET_NS: lambda run, *arguments: time.monotonic_ns()}
-    program = Program(decode(code), world, helpers=helpers)
+    program = Program(insns, world, helpers=HELPERS)
     run = Run(
         _executor(executor), world, budget=BUDGET if budget is None else budget, timeout=timeout
     )

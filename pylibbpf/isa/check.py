@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST", "Layout", "check"]
 
+# Behind these comes nothing by itself.
+_ENDS = (isa.EXIT_CODE, isa.JMP | isa.JA, isa.JMP32 | isa.JA, isa.GOTOX)
+
 MOST = 1_000_000  # BPF_COMPLEXITY_LIMIT_INSNS: what a privileged user may load
 
 
@@ -92,8 +95,6 @@ def check(insns: Sequence[Insn], functions: Iterable[int] = ()) -> Layout:
                 fatal[at] = "writes r10, which can only be read"
         if not what:
             continue
-        if what == "gotox":
-            raise InsnError("jumps to where a register points (gotox) cannot be run", insn=at)
         if what == "const":
             _check_wide(insns, at)
             second.add(at + 1)
@@ -146,8 +147,9 @@ def _check_jumps(
                 raise InsnError(f"jumps to {target}, into a 64-bit constant", insn=at)
             if target <= at:
                 loops.add(order[function])
-        ends_here = insn.code in (isa.EXIT_CODE, isa.JMP | isa.JA, isa.JMP32 | isa.JA)
-        if at in last and not ends_here:
+        elif insn.code == isa.GOTOX:
+            loops.add(order[bisect_right(order, at) - 1])  # it may
+        if at in last and insn.code not in _ENDS:
             raise InsnError("runs on past the end of its function", insn=at)
     return frozenset(loops)
 

@@ -53,6 +53,8 @@ class _Reach(Flow):
 
     def marks(self) -> bytearray:
         budget = VISITS * len(self.insns) + 1000
+        if any(insn.code == isa.GOTOX for insn in self.insns):
+            budget = 0  # a table says where it goes, and is not looked at
         self._enter(0, ENTRY)
         while self.work and budget > 0:
             budget -= self._block(self.work.pop())

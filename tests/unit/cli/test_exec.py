@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -40,8 +41,9 @@ def test_memory_and_its_length(
         ("r0 = *(u64 *)(r1 +1)\nexit", "00 00", 1, "reads 8 bytes at offset 1 of memory"),
         ("r0 = *(u8 *)(r1 +0)\nexit", "", 1, "through a null pointer"),
         ("r0 = 1", "", 1, "instruction 0: runs on past the end of its function"),
-        ("call 7\nexit", "", 1, "calls helper 7 (bpf_get_prandom_u32), which there is not here"),
+        ("call 1\nexit", "", 1, "calls helper 1 (bpf_map_lookup_elem), which there is not here"),
         ("r0 = 1\nexit", "0g", 2, "these are no hexadecimal bytes"),
+        ("r1 = map[fd:1]+0\nexit", "", 1, "nothing says what this constant refers to"),
     ],
 )
 def test_failures(
@@ -59,6 +61,82 @@ def test_failures(
     assert said in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "memory"), [(["", ""], 0), (["01  02  ", ""], 2), (["--executor=interpreter"], 0)]
+)
+def test_what_runners_say_when_they_have_nothing_to_say(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    memory: int,
+) -> None:
+    """Older ones give an empty memory and empty options, newer ones nothing."""
+    give(monkeypatch, "r0 = r2\nexit")
+    assert main(["exec", *arguments]) == 0
+    assert capsys.readouterr().out == f"{memory:x}\n"
+
+
+def test_two_memories(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    give(monkeypatch, "r0 = r2\nexit")
+    assert main(["exec", "01", "02"]) == 2
+    assert "one memory, not 2: spaces in it need quotes" in capsys.readouterr().err
+
+
+def test_the_program_as_an_argument(capsys: pytest.CaptureFixture[str]) -> None:
+    program = encode(assemble("r0 = *(u8 *)(r1 +0)\nexit")).hex(" ")
+    assert main(["exec", "--program", program, "07"]) == 0
+    assert capsys.readouterr().out == "7\n"
+
+
+LOOP = """
+        r1 = 1000
+        r2 = subprog[visit]+0
+        r3 = r10
+        r3 += -8
+        *(u64 *)(r3 +0) = 0
+        r4 = 0
+        call bpf_loop
+        r1 = *(u64 *)(r10 -8)
+        r1 <<= 32
+        r0 |= r1
+        exit
+    visit:
+        r3 = *(u64 *)(r2 +0)
+        r3 += r1
+        *(u64 *)(r2 +0) = r3
+        r0 = 0
+        if r1 < 100 goto +1
+        r0 = 1
+        exit
+"""
+
+
+@pytest.mark.parametrize("executor", ["translator", "interpreter"])
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        (LOOP, 101 | sum(range(101)) << 32),
+        ("r1 = 9000000\nr2 = 0\nr3 = 0\nr4 = 0\ncall bpf_loop\nexit", -7),
+        ("r1 = 0\nr2 = 0\nr3 = 0\nr4 = 1\ncall bpf_loop\nexit", -22),
+        ("r3 = r1\nr3 += 4\nr2 = 4\ncall bpf_strncmp\nexit", -1),
+        ("r3 = r1\nr3 += 4\nr2 = 3\ncall bpf_strncmp\nexit", 0),
+        ("call bpf_ktime_get_ns\nr7 = r0\ncall bpf_ktime_get_ns\nr0 -= r7\nr0 s>>= 63\nexit", 0),
+        ("call bpf_ktime_get_boot_ns\nr0 s>>= 63\nexit", 0),
+        ("call bpf_get_prandom_u32\nr0 >>= 32\nexit", 0),
+    ],
+)
+def test_helpers_that_need_no_world(
+    executor: str,
+    text: str,
+    result: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    give(monkeypatch, text)
+    assert main(["exec", "61 62 63 64 61 62 63 65", "--executor", executor]) == 0
+    assert capsys.readouterr().out == f"{result & (1 << 64) - 1:x}\n"
+
+
 def test_endless_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with open("/dev/zero") as zeros:
         monkeypatch.setattr(sys, "stdin", zeros)
@@ -73,6 +151,50 @@ def test_limits(
     give(monkeypatch, "goto -1")
     assert main(["exec", *limit]) == 1
     assert "runs longer than the" in capsys.readouterr().err
+
+
+def written(code: bytes, section: bytes = b".text") -> bytes:
+    """An object file with one function ``main``, as the runner writes it for its option --elf."""
+    names = b"\0.shstrtab\0.symtab\0" + section + b"\0main\0"
+    symbols = bytes(24) + struct.pack("<IBBHQQ", names.index(b"main"), 0x12, 0, 3, 0, len(code))
+    parts = [b"", names, symbols, code]
+    starts, end = [], 64
+    for part in parts:
+        starts.append(end)
+        end += -(-len(part) // 8) * 8
+    # Name, type, flags, link, info, alignment, size of entries: the symbols name by .shstrtab.
+    kinds = [
+        (0, 0, 0, 0, 0, 0, 0), (1, 3, 0, 0, 0, 1, 0), (11, 2, 0, 1, 1, 4, 24),
+        (19, 1, 6, 0, 0, 4, 0),
+    ]  # fmt: skip
+    headers = b"".join(
+        struct.pack("<IIQQQQIIQQ", name, type_, flags, 0, at, len(part), link, info, align, entry)
+        for (name, type_, flags, link, info, align, entry), at, part in zip(
+            kinds, [0, *starts[1:]], parts, strict=True
+        )
+    )
+    head = b"\x7fELF\2\1\1" + bytes(9)
+    head += struct.pack("<HHIQQQIHHHHHH", 1, 247, 1, 0, 0, end, 0, 64, 0, 0, 64, 4, 1)
+    return head + b"".join(part.ljust(-(-len(part) // 8) * 8, b"\0") for part in parts) + headers
+
+
+@pytest.mark.parametrize("section", [b".text", b"xdp"])
+def test_object_files(
+    section: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = encode(assemble("r0 = *(u8 *)(r1 +1)\nr0 += r2\nexit"))
+    given = "".join(f"{byte:02x}  " for byte in written(code, section)) + "\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO(given))
+    assert main(["exec", "01  20  ", "--elf"]) == 0
+    assert capsys.readouterr().out == "22\n"
+
+
+def test_object_files_that_need_more(capsys: pytest.CaptureFixture[str]) -> None:
+    file = Path(__file__).parents[3] / "examples" / "opensnoop.bpf.o"
+    assert main(["exec", "--elf", "--program", file.read_bytes().hex()]) == 1
+    assert "refers to the data '.rodata', and there is nothing here but" in capsys.readouterr().err
+    assert main(["exec", "--elf", "--program", "7f 45 4c 46"]) == 1
+    assert "pylibbpf: " in capsys.readouterr().err
 
 
 def test_it_imports_little() -> None:

@@ -105,3 +105,7 @@ def test_code_made_to_be_slow_is_all_reached() -> None:
     # Each jump back lowers one more register.
     insns = [Insn(isa.JMP | isa.JEQ | isa.K, 1, 0, -1 - at % 50, 1) for at in range(2000)]
     assert len(reachable(insns)) == 2000
+
+
+def test_a_jump_to_where_a_register_points_may_go_anywhere() -> None:
+    assert reachable(assemble("r0 = 0\ngotox r1\nr0 = 1\nexit\nr0 = 2\nexit")) == b"\1" * 6

@@ -328,6 +328,11 @@ def _ja32(machine: Machine, frame: Frame, insn: Insn) -> None:
     frame.pc += insn.imm
 
 
+def _gotox(machine: Machine, frame: Frame, insn: Insn) -> None:
+    """Go on where a register points: to an instruction of this function, and no other."""
+    frame.pc = frame.program.indirect(frame.start, frame.registers[insn.dst])
+
+
 def _may_goto(machine: Machine, frame: Frame, insn: Insn) -> None:
     if frame.loops:
         frame.loops -= 1
@@ -420,6 +425,7 @@ _SPECIAL: dict[int, Handler] = {
     isa.CALL_CODE: _call,
     isa.CALL_CODE | isa.X: _callx,
     isa.EXIT_CODE: _exit,
+    isa.GOTOX: _gotox,
     isa.JMP | isa.JA: _ja,
     isa.JMP32 | isa.JA: _ja32,
     isa.JMP | isa.JCOND: _may_goto,
@@ -444,8 +450,8 @@ _MODES: dict[str, Handler] = {
 }
 _HANDLERS: dict[int, Handler] = {}
 for _row in OPCODES:
-    if _row.kind in ("cast", "gotox"):
-        continue  # the one has the opcode of a MOV, see _alu64_x; the other no program can have
+    if _row.kind == "cast":
+        continue  # it has the opcode of a MOV: see _alu64_x
     if _row.code & isa.CLASS_MASK == isa.LDX and _row.code & isa.MODE_MASK == isa.MEMSX:
         _HANDLERS[_row.code] = _ldsx
     else:

@@ -118,8 +118,20 @@ class Program:
         return given[at]
 
     def address(self, insn: int) -> int:
-        """Give the address of a function, as pointers to it have it."""
+        """Give the address of a function, or of an instruction in a table of them (gotox)."""
         return self.code.base + insn * isa.INSN_SIZE
+
+    def indirect(self, start: int, address: int) -> int:
+        """Tell which instruction an indirect jump goes to, in the function that starts there.
+
+        Raises:
+            RunError: to none of this function.
+        """
+        insn, rest = divmod(address - self.code.base, isa.INSN_SIZE)
+        inside = not rest and 0 <= insn < len(self.insns) and insn - 1 not in self.constants
+        if not inside or self.function(insn) != start:
+            raise RunError(f"jumps to {address:#x}, where no instruction of this function is")
+        return insn
 
     def function(self, insn: int) -> int:
         """Give the start of the function that an instruction is in."""

@@ -151,7 +151,9 @@ class Translator:
         return function(run, r1, r2, r3, r4, r5)
 
     def source(self, program: Program, start: int) -> str:
-        """Give the Python text of a function, to be looked at."""
+        """Give the Python text of a function, to be looked at; empty: it is interpreted."""
+        if _indirect(program, start):
+            return ""
         return _write(program, start, self._translation(program).slow)[0]
 
     def _translation(self, program: Program) -> _Translation:
@@ -317,6 +319,11 @@ def _end(program: Program, start: int) -> int:
 
 def _function(program: Program, bound: Bound, start: int) -> Function:
     """Make a function, or take the one that there is."""
+    if _indirect(program, start):
+        function = bound.functions[start] = bound.globals[f"F{start}"] = _interpreted(
+            program, start
+        )
+        return function
     translation = bound.translation
     text = translation.texts.get(start)
     if text is None:
@@ -333,6 +340,21 @@ def _function(program: Program, bound: Bound, start: int) -> Function:
     function = FunctionType(text.code, known)
     known[f"F{start}"] = bound.functions[start] = function
     return function
+
+
+def _indirect(program: Program, start: int) -> bool:
+    """Whether a function jumps to where registers point: there is no graph of it, then."""
+    later = bisect_right(program.starts, start)
+    end = program.starts[later] if later < len(program.starts) else len(program.insns)
+    return any(insn.code == isa.GOTOX for insn in program.insns[start:end])
+
+
+def _interpreted(program: Program, start: int) -> Function:
+    def call(run: Run, r1: int, r2: int, r3: int, r4: int, r5: int) -> int:
+        settle(run)
+        return _INTERPRETER.call(run, program, start, r1, r2, r3, r4, r5)
+
+    return call
 
 
 def _code(module: CodeType) -> CodeType:

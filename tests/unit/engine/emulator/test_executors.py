@@ -426,6 +426,49 @@ def test_control_c_stops_a_program(memory: Place) -> None:
     assert len(memory.slots) == 1
 
 
+INDIRECT = """
+        r6 = r1
+        r1 = r2
+        call f
+        exit
+    f:  r0 = 0
+    next:
+        r0 += 1
+        r1 += 8
+        r2 = *(u64 *)(r1 -8)
+        gotox r2
+    one:
+        r0 += 100
+        goto next
+    two:
+        r0 <<= 4
+        r3 = 0x500000005
+        exit
+"""
+
+
+def test_jumps_to_where_a_register_points(memory: Place) -> None:
+    """A table of instructions, as maps of type INSN_ARRAY are (kernel 6.19)."""
+    program = Program(assemble(INDIRECT), memory)
+    places = [9, 9, 5, 11]  # one, one, next, two
+    table = memory.allocate(8 * len(places))
+    for at, insn in enumerate(places):
+        table.store(8 * at, 8, program.address(insn))
+    assert Run(memory.executor, memory).start(program, 0, table.base) == 204 << 4
+
+
+@pytest.mark.parametrize("wrong", [0, 3 * 8, 9 * 8 + 4, 13 * 8, 15 * 8, -8, 1 << 40])
+def test_such_a_jump_stays_in_its_function(memory: Place, wrong: int) -> None:
+    program = Program(assemble(INDIRECT), memory)
+    table = memory.allocate(8)
+    # To the caller, between instructions, into a constant, behind the end and before the start.
+    table.store(0, 8, program.code.base + wrong)
+    with pytest.raises(RunError, match="where no instruction of this function is") as caught:
+        Run(memory.executor, memory).start(program, 0, table.base)
+    assert caught.value.insn == 8
+    assert caught.value.text == "gotox r2"
+
+
 @pytest.mark.parametrize("by", ["start", "call"])
 def test_an_interrupt_at_any_place_leaves_nothing_open(memory: Place, by: str) -> None:
     """Python looks for signals behind calls, at starts of functions and jumps back."""
@@ -582,7 +625,7 @@ def test_threads_share_a_program(memory: Place) -> None:
         (".8byte 0xff\nexit", "instruction 0: there is no opcode 0xff"),
         ("r1 = map[fd:3]+9\nexit", "instruction 0: the second half of this reference is not 0"),
         ("goto f\nexit\nf: r0 = 0\nexit\ncall f", "instruction 0: jumps to 2, out of its function"),
-        ("gotox r3\nexit", "instruction 0: jumps to where a register points (gotox) cannot be run"),
+        ("gotox r3\nr0 = 0", "instruction 1: runs on past the end of its function"),
         ("", "a program has one instruction at least"),
     ],
 )
