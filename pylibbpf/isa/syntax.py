@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from pylibbpf.isa import insn as isa
+from pylibbpf.isa.llvm import templates
 from pylibbpf.isa.opcodes import OPCODES, Opcode
 from pylibbpf.uapi.helpers import HELPER_IDS, HELPERS
 
@@ -260,5 +261,5 @@ class Trie:
 
 TRIE = Trie()
 for _row in OPCODES:
-    for _template in _row.syntax:
+    for _template in (*_row.syntax, *templates(_row)):
         TRIE.add(_row, _template)

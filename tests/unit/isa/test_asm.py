@@ -77,6 +77,35 @@ def test_what_only_the_kernel_writes(text: str, fields: tuple[int, ...]) -> None
 
 
 @pytest.mark.parametrize(
+    ("llvm", "kernel"),
+    [
+        ("w0 = *(u32 *)(r1 - 4)", "r0 = *(u32 *)(r1 -4)"),
+        ("w0 = *(u8 *)(r1 + 4)", "r0 = *(u8 *)(r1 +4)"),
+        ("*(u16 *)(r1 + 0) = w2", "*(u16 *)(r1 +0) = r2"),
+        ("r1 = 5 ll", "r1 = 0x5"),
+        ("r1 = 0x123456789abc ll", "r1 = 0x123456789abc"),
+        ("if w1 s> -1 goto +1", "if w1 s> 0xffffffff goto pc+1"),
+        ("lock *(u32 *)(r1 + 8) |= w2", "lock *(u32 *)(r1 +8) |= r2"),
+        ("w2 = atomic_fetch_add((u32 *)(r1 + 0), w2)", "r2 = atomic_fetch_add((u32 *)(r1 +0), r2)"),
+        ("r2 = atomic_fetch_and((u64 *)(r1 + 0), r2)",
+         "r2 = atomic64_fetch_and((u64 *)(r1 +0), r2)"),
+        ("w2 = xchg32_32(r1 + 0, w2)", "r2 = atomic_xchg((u32 *)(r1 +0), r2)"),
+        ("r2 = xchg_64(r1 - 8, r2)", "r2 = atomic64_xchg((u64 *)(r1 -8), r2)"),
+        ("w0 = cmpxchg32_32(r1 + 0, w0, w2)", "r0 = atomic_cmpxchg((u32 *)(r1 +0), r0, r2)"),
+        ("r0 = cmpxchg_64(r1 + 0, r0, r2)", "r0 = atomic64_cmpxchg((u64 *)(r1 +0), r0, r2)"),
+        ("w1 = load_acquire((u16 *)(r2 + 0))", "r1 = load_acquire((u16 *)(r2 +0))"),
+        ("store_release((u32 *)(r2 + 4), w1)", "store_release((u32 *)(r2 +4), r1)"),
+        ("r0 = *(u16 *)skb[r7]", "r0 = *(u16 *)skb[r7 + 0]"),
+        ("r1 = addr_space_cast(r2, 0x1, 0x0)", "r1 = addr_space_cast(r2, 1, 0)"),
+        ("call 0x7", "call bpf_get_prandom_u32#7"),
+    ],
+)  # fmt: skip
+def test_what_llvm_writes_differently(llvm: str, kernel: str) -> None:
+    """Checked against the encodings of clang 19."""
+    assert assemble(llvm) == assemble(kernel)
+
+
+@pytest.mark.parametrize(
     ("text", "src", "imm", "other"),
     [
         ("r1 = 0x1122334455667788", 0, 0x55667788, 0x11223344),
