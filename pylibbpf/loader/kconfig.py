@@ -90,11 +90,6 @@ class Kconfig:
         """Whether an instruction may name an address beyond 512 MB of a map (kernel 7.0)."""
         return self.version[:2] >= _FULL_RANGE
 
-    @property
-    def multi_uprobes(self) -> bool:
-        """Whether one link can hold many user probes (kernel 6.6); USDT then uses such."""
-        return self.version >= (6, 6, 0)
-
     def get(self, name: str) -> str | None:
         """The value of an option, None where it is not set.
 

@@ -27,7 +27,7 @@ from pylibbpf.loader.relocated import RelocatedMap, RelocatedObject, RelocatedPr
 from pylibbpf.loader.struct_ops import StructOps
 from pylibbpf.loader.this_kernel import this_kernel
 from pylibbpf.spec import FunctionSpec, MapKind, Reference, ReferenceKind
-from pylibbpf.uapi.enums import AttachType, MapType
+from pylibbpf.uapi.enums import MapType
 from pylibbpf.uapi.sections import section
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["RelocatedMap", "RelocatedObject", "RelocatedProgram", "relocate"]
 
 SUBPROGRAMS = ".text"
-_USDT = ("usdt", "usdt.s")
 _GLOBAL = 1  # linkage of a BTF function
 
 # What libbpf puts in place of instructions that must not be reached; the verifier's message has
@@ -237,8 +236,6 @@ class _Relocation:
         row = section(function.section)
         role = self.struct_ops.roles.get(function.name)
         attach_type = int(row.attach_type) if row is not None else 0
-        if row is not None and row.name in _USDT and self.kconfig.multi_uprobes:
-            attach_type = AttachType.TRACE_UPROBE_MULTI
         return RelocatedProgram(
             name=function.name,
             section=function.section.removeprefix("?"),

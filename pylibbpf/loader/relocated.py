@@ -21,11 +21,12 @@ class RelocatedProgram:
     (MAP), an address in a map's value (DATA: map and offset, which is also in the second slot),
     a kernel symbol or function (EXTERN, with its module). Everything else is final.
 
-    ``type`` and ``attach_type`` are the kernel's numbers (type 0: the SEC() name has none),
-    ``flags`` those of BPF_PROG_LOAD. ``parts`` are the functions and where each starts;
-    ``functions`` are the BTF ids of their types, by instruction, empty where the object does not
-    tell them all; ``lines`` count in instructions of the whole. ``kernel_type_id`` of a
-    struct_ops program is the kernel's struct, in the BTF of ``module``.
+    ``type`` and ``attach_type`` are the kernel's numbers (type 0: the SEC() name has none; of a
+    USDT program, libbpf 1.3 and later set the attach type as they load it, where the kernel takes
+    many probes in one link), ``flags`` those of BPF_PROG_LOAD. ``parts`` are the functions and
+    where each starts; ``functions`` are the BTF ids of their types, by instruction, empty where
+    the object does not tell them all; ``lines`` count in instructions of the whole.
+    ``kernel_type_id`` of a struct_ops program is the kernel's struct, in the BTF of ``module``.
     """
 
     name: str

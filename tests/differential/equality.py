@@ -177,9 +177,11 @@ def _program(loaded: Loaded, theirs: libbpf_load.Program, ours: RelocatedProgram
     if theirs.section.removeprefix("?") != ours.section:
         yield f"{name}: section: libbpf {theirs.section}, we {ours.section}"
     if _knows(loaded, ours.section):
-        mine = ours.type, ours.attach_type
-        if mine != (theirs.type, theirs.attach_type):
-            yield f"{name}: types: libbpf {(theirs.type, theirs.attach_type)}, we {mine}"
+        mine, other = (ours.type, ours.attach_type), (theirs.type, theirs.attach_type)
+        if ours.section.partition("/")[0] in _SET_AT_LOAD:
+            other = theirs.type, ours.attach_type
+        if mine != other:
+            yield f"{name}: types: libbpf {other}, we {mine}"
     code, names = normal(ours)
     open_fds = _open_descriptors(loaded, theirs, names)
     for at in range(max(len(theirs.code), len(code)) // 8):
@@ -201,6 +203,10 @@ def _program(loaded: Loaded, theirs: libbpf_load.Program, ours: RelocatedProgram
     lines = tuple((line.insn, line.number, line.column) for line in ours.lines)
     if theirs.lines is not None and theirs.lines != lines:
         yield f"{name}: lines: {_first(theirs.lines, lines)}"
+
+
+# Which attach type these have, libbpf decides as it loads each: here only the first is tried.
+_SET_AT_LOAD = ("usdt", "usdt.s")
 
 
 def _version(loaded: Loaded) -> tuple[int, ...]:
