@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _LONGEST = 512
-_NAMED = 4  # kernels of a problem that are named, before the others are counted
+_NAMED = 4  # kernels, programs and types that are named, before the others are counted
+_PLACES = 8  # the same of lines of C, and of what asks in one
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -166,19 +167,16 @@ def describe(path: str, results: list[Portability], everything: bool = False) ->
     for verdict, title in _TITLES.items():
         if verdict is Verdict.GUARDED and not everything:
             continue
-        kernels: dict[tuple[object, ...], list[Portability]] = {}
-        problems: dict[tuple[object, ...], Problem] = {}
+        missing: dict[tuple[str, str], list[tuple[Portability, Problem]]] = {}
         for each in results:
             for problem in each.problems:
                 if problem.verdict is verdict:
-                    key = _key(problem)
-                    problems.setdefault(key, problem)
-                    kernels.setdefault(key, []).append(each)
-        if problems:
+                    missing.setdefault(_key(problem), []).append((each, problem))
+        if missing:
             yield ""
             yield title
-        for key, problem in problems.items():
-            yield from _about(problem, kernels[key], len(results))
+        for found in missing.values():
+            yield from _about(found, len(results))
 
 
 def _word(result: Portability) -> str:
@@ -203,31 +201,58 @@ def _notes(result: Portability) -> str:
     return ", ".join(notes)
 
 
-def _key(problem: Problem) -> tuple[object, ...]:
-    return problem.what, problem.name, problem.message, problem.function, problem.insn
+def _key(problem: Problem) -> tuple[str, str]:
+    return problem.name, problem.message
 
 
-def _about(problem: Problem, kernels: list[Portability], count: int) -> Iterator[str]:
+def _about(found: list[tuple[Portability, Problem]], count: int) -> Iterator[str]:
+    """One thing that is missing: where it is asked for, and on which kernels."""
+    first = found[0][1]
     yield ""
-    yield f"  {problem.message}"
-    relocation, line = problem.relocation, problem.line
-    if line is not None:
-        text = line.text.strip()[:_LONGEST]
-        yield f"    {line.file[-_LONGEST:]}:{line.number}: {text}".rstrip(": ")
-    if problem.programs:
-        names = ", ".join(problem.programs)
-        one = "program" if len(problem.programs) == 1 else "programs"
-        where = ""
-        if problem.function is not None and problem.insn is not None:
-            of = "" if problem.programs == (problem.function,) else f" of {problem.function}"
-            where = f", instruction {problem.insn}{of}"
-        yield f"    {one} {names}{where}"
-    if relocation is not None:
-        yield f"    asked for: {relocation.kind.value} of {problem.name}"
-        if problem.candidates:
-            yield f"    looked at: {', '.join(problem.candidates[:_NAMED])}"
+    yield f"  {first.message}"
+    if first.relocation is not None:
+        kinds = dict.fromkeys(p.relocation.kind.value for _, p in found if p.relocation is not None)
+        yield f"    asked for: {', '.join(kinds)} of {first.name}"
+        if first.candidates:
+            yield f"    looked at: {', '.join(first.candidates[:_NAMED])}"
+    places: dict[str, dict[str, None]] = {}
+    for _, problem in found:
+        place = places.setdefault(_line(problem), {})
+        if problem.programs:
+            place[_who(problem)] = None
+    for line, who in list(places.items())[:_PLACES]:
+        if line:
+            yield f"    {line}"
+        shown = list(who)[:_PLACES]
+        for each in shown:
+            yield f"    {'  ' * bool(line)}{each}"
+        if len(who) > len(shown):
+            yield f"    {'  ' * bool(line)}and {len(who) - len(shown)} more"
+    if len(places) > _PLACES:
+        yield f"    and {len(places) - _PLACES} more lines"
     if count > 1:
-        yield f"    on {_kernels([each.kernel for each in kernels], count)}"
+        kernels = dict.fromkeys((each.kernel, each.path) for each, _ in found)
+        yield f"    on {_kernels([name for name, _ in kernels], count)}"
+
+
+def _line(problem: Problem) -> str:
+    line = problem.line
+    if line is None:
+        return ""
+    text = line.text.strip()[:_LONGEST]
+    return f"{line.file[-_LONGEST:]}:{line.number}: {text}".rstrip(": ")
+
+
+def _who(problem: Problem) -> str:
+    names = ", ".join(problem.programs[:_NAMED])
+    more = len(problem.programs) - _NAMED
+    text = f"program{'s' * (len(problem.programs) > 1)} {names}"
+    if more > 0:
+        text += f" and {more} more"
+    if problem.function is not None and problem.insn is not None:
+        of = "" if problem.programs == (problem.function,) else f" of {problem.function}"
+        text += f", instruction {problem.insn}{of}"
+    return text
 
 
 def _kernels(names: Iterable[str], count: int) -> str:

@@ -12,21 +12,34 @@ from pylibbpf.errors import BtfError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Kernel"]
+__all__ = ["Kernel", "version_of"]
 
 
 class Kernel:
-    """A kernel's BTF and its modules', and what follows from it."""
+    """A kernel's BTF and its modules', and what follows from it.
 
-    def __init__(self, btf: Btf, modules: Mapping[str, Btf] | None = None) -> None:
+    ``version`` is the kernel's where it is known otherwise: BTF does not tell it.
+    """
+
+    def __init__(
+        self,
+        btf: Btf,
+        modules: Mapping[str, Btf] | None = None,
+        version: tuple[int, int, int] | None = None,
+    ) -> None:
         self.btf = btf
+        self.version = version
         self.modules = dict(modules or {})
         self.target = Target(btf, self.modules)
         self._numbers: dict[str, frozenset[int] | None] = {}
 
     @classmethod
-    def parse(cls, data: bytes, modules: Mapping[str, bytes] | None = None) -> Kernel:
+    def parse(
+        cls, data: bytes, modules: Mapping[str, bytes] | None = None, name: str = ""
+    ) -> Kernel:
         """Read the BTF of a kernel, and that of its modules by their names.
+
+        ``name`` is what the kernel is called: the version is taken from it, if it has one.
 
         Raises:
             BtfError: it is damaged.
@@ -38,7 +51,7 @@ class Kernel:
                 found[name] = Btf(each, btf)
             except BtfError as error:
                 raise BtfError(f"module {name}: {error}") from None
-        return cls(btf, found)
+        return cls(btf, found, version_of(name))
 
     @property
     def whole(self) -> bool:
@@ -80,3 +93,28 @@ class Kernel:
     def has(self, name: str, kind: Kind, module: str | None = None) -> bool:
         """Whether the kernel or one of its modules has a type of this name."""
         return any(True for _ in self.find(name, kind, module))
+
+
+def version_of(name: str) -> tuple[int, int, int] | None:
+    """Take the version out of a kernel's name, such as ``ubuntu/x86_64/5.4.0-100-generic``.
+
+    Distributions count releases in the third number, or leave it 0.
+    """
+    last = name.rpartition("/")[2]
+    for prefix in ("vmlinux-", "linux-", "v"):
+        last = last.removeprefix(prefix)
+    numbers = []
+    for part in last.split(".", 2):
+        digits = part[: next((at for at, c in enumerate(part) if c not in _DIGITS), len(part))]
+        if not digits or len(digits) > _LONGEST:
+            break
+        numbers.append(int(digits))
+        if digits != part:
+            break  # 6.8-rc1
+    if len(numbers) < 2:
+        return None
+    return numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else 0
+
+
+_DIGITS = frozenset("0123456789")
+_LONGEST = 4

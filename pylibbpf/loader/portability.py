@@ -29,7 +29,7 @@ from pylibbpf.loader.link import Linker
 from pylibbpf.loader.object import read
 from pylibbpf.loader.patch import POISON, patch
 from pylibbpf.loader.problem import Problem, Verdict
-from pylibbpf.spec import FunctionSpec, ObjectSpec, ReferenceKind
+from pylibbpf.spec import ExternKind, FunctionSpec, ObjectSpec, ReferenceKind
 from pylibbpf.uapi.helpers import HELPERS
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ __all__ = ["Portability", "check", "portability"]
 # Programs that share functions are looked at with each of them: of a file made for it, that could
 # be the square of its size. The largest real object seen has a fifth of this.
 _MOST_INSNS = 400_000
+_GET_ATTACH_COOKIE = HELPERS.index("get_attach_cookie")
 # libbpf calls the older bpf_probe_read where the kernel has none of these
 # (bpf_object__sanitize_prog).
 _REPLACED = frozenset(
@@ -170,7 +171,9 @@ class _Check:
             work += sum(each.insn_count for each in used)
             linked = linker.link(program)
             marks = (
-                _reach(spec, linked, missing) if work <= _MOST_INSNS else b"\1" * len(linked.insns)
+                _reach(spec, linked, missing, self.kernel)
+                if work <= _MOST_INSNS
+                else b"\1" * len(linked.insns)
             )
             for start, function in linked.parts:
                 place = function.section, function.offset
@@ -219,23 +222,39 @@ def _is_poison(insn: Insn) -> bool:
     return insn.code == isa.CALL_CODE and insn.src == isa.HELPER and insn.imm == POISON
 
 
-def _reach(spec: ObjectSpec, linked: Linked, missing: dict[str, str]) -> bytearray:
+def _reach(spec: ObjectSpec, linked: Linked, missing: dict[str, str], kernel: Kernel) -> bytearray:
     """Which instructions of a program the verifier would come to."""
     insns = list(linked.insns)
     places = {}
+    options = {each.name for each in spec.externs if each.kind is ExternKind.CONFIG}
     for at, reference in linked.references.items():
         if reference.kind is ReferenceKind.DATA:
             places[at] = reference.target, reference.offset
+        elif reference.target in options:
+            places[at] = reference.target, 0  # by itself, not by its place in the map .kconfig
         elif reference.kind is ReferenceKind.EXTERN and isa.is_ld_imm64(insns[at]):
             # Of the address of a weak symbol only this counts: whether it is one.
             insns[at] = Insn(isa.LD_IMM64, insns[at].dst, 0, 0, reference.target not in missing)
-    configuration = {e.name for e in spec.externs if e.kind.value == "config"}
-    for at, reference in linked.references.items():
-        if reference.kind is ReferenceKind.EXTERN and reference.target in configuration:
-            places[at] = ".kconfig", 0  # not known
     contents = {each.name: each.data for each in spec.sections if each.read_only}
-    apart = [start for start, function in linked.parts if function.linkage == "global"]
+    known = _configuration(kernel)
+    for extern in spec.externs:
+        if extern.kind is ExternKind.CONFIG and extern.name in known:
+            contents[extern.name] = known[extern.name].to_bytes(8, "little")
+    # libbpf makes hidden functions static, which are verified with what they are given.
+    apart = [start for start, each in linked.parts if each.linkage == "global" and not each.hidden]
     return reachable(insns, places, contents, apart)
+
+
+def _configuration(kernel: Kernel) -> dict[str, int]:
+    """What is known of a kernel of the values that libbpf finds out itself (``__kconfig``)."""
+    known = {}
+    if kernel.version is not None:
+        major, minor, patch_level = kernel.version
+        known["LINUX_KERNEL_VERSION"] = major << 16 | minor << 8 | min(patch_level, 255)
+    if kernel.numbers("bpf_func_id") is not None:
+        # The helper came with what libbpf tries out (kernel 5.15).
+        known["LINUX_HAS_BPF_COOKIE"] = int(not kernel.lacks("bpf_func_id", _GET_ATTACH_COOKIE))
+    return known
 
 
 def _in_code(what: str, name: str, message: str, function: FunctionSpec, insn: int) -> Problem:
@@ -345,7 +364,7 @@ def _of_file(specs: Sequence[tuple[str, ObjectSpec]], file: BtfFile) -> Iterator
     try:
         for each in read_btf(file):
             try:
-                kernel = Kernel.parse(each.data, each.modules)
+                kernel = Kernel.parse(each.data, each.modules, each.kernel)
             except Error as error:
                 for path, _ in specs:
                     yield Portability(path, each.kernel, each.path, str(error))

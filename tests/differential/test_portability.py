@@ -43,8 +43,9 @@ def test_this_kernel(bpf: None, path: Path) -> None:
     except pylibbpf.Error as error:
         # This libbpf does not know the object's sections, or legacy maps.
         pytest.skip(f"this libbpf does not open it: {error}")
-    spared = [name for name in names if name not in stopped]
-    for name in (*stopped, *spared[:4]):
+    checks = {name for each in report.problems for name in each.programs} - stopped
+    others = [name for name in names if name not in stopped | checks]
+    for name in (*stopped, *checks, *others[:4]):
         said = _load(path, name)
         if name in stopped or whole:
             assert said is not None, f"{name} loads, and this was said: {fails}"

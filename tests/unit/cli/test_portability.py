@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -97,10 +98,10 @@ def test_for_people() -> None:
         "It does not load:",
         "",
         "  struct task_struct has no member gone in this kernel",
-        "    a.bpf.c:12: return BPF_CORE_READ(task, gone);",
-        "    programs first, second, instruction 3 of help",
         "    asked for: byte_off of struct task_struct.gone",
         "    looked at: struct task_struct",
+        "    a.bpf.c:12: return BPF_CORE_READ(task, gone);",
+        "      programs first, second, instruction 3 of help",
         "    on 5.4",
         "",
         "It loads, but cannot be attached:",
@@ -117,6 +118,21 @@ def test_for_people() -> None:
         "  this kernel has no helper h",
         "    program a, instruction 1",
         "    on 5.4",
+    ]
+
+
+def test_what_is_asked_for_in_many_places_is_told_once() -> None:
+    again = [
+        dataclasses.replace(GONE, insn=number, programs=(f"p{number}",), function=f"p{number}")
+        for number in range(12)
+    ]
+    text = list(describe("a.o", [Portability("a.o", "5.4", "x", None, 12, 0, tuple(again))]))
+    assert "  5.4  does not load  CO-RE 0 of 12, 1 missing" in text
+    assert text.count("  struct task_struct has no member gone in this kernel") == 1
+    assert text[-10:] == [
+        "    a.bpf.c:12: return BPF_CORE_READ(task, gone);",
+        *(f"      program p{number}, instruction {number}" for number in range(8)),
+        "      and 4 more",
     ]
 
 

@@ -21,7 +21,7 @@ from pylibbpf.btf.types import (
     Var,
 )
 from pylibbpf.errors import BtfError, ElfError
-from pylibbpf.loader.kernel import Kernel
+from pylibbpf.loader.kernel import Kernel, version_of
 from pylibbpf.loader.object import read
 from pylibbpf.loader.portability import Portability, check, portability
 from pylibbpf.loader.problem import Problem, Verdict
@@ -117,6 +117,41 @@ def test_a_member_of_another_type(objects: Path) -> None:
     found = {each.message for each in problems(objects / "core.bpf.o", other)}
     assert "struct task_struct.real_parent is of another type in this kernel: int" in found
     assert "struct task_struct.tgid is of another type in this kernel: struct task_struct" in found
+
+
+@pytest.mark.parametrize("version", [None, (6, 1, 0), (100, 0, 0)])
+def test_ways_to_check(version: tuple[int, int, int] | None, objects: Path) -> None:
+    some = kernel()
+    some.version = version
+    found = {each.programs: each.verdict for each in problems(objects / "guards.bpf.o", some)}
+    fails = {("by_version",): Verdict.FAILS} if version != (6, 1, 0) else {}
+    optional = ("unguarded", "unguarded_globally", "unguarded_by_chance")
+    assert {who: verdict for who, verdict in found.items() if verdict is not Verdict.GUARDED} == {
+        **fails,
+        **{(name,): Verdict.OPTIONAL for name in optional},
+    }
+    assert len(found) == len(read(objects / "guards.bpf.o").programs)
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("ubuntu/20.04/x86_64/5.4.0-100-generic", (5, 4, 0)),
+        ("vmlinux-6.1.0-50-amd64", (6, 1, 0)),
+        ("6.8-rc1", (6, 8, 0)),
+        ("v7.2", (7, 2, 0)),
+        ("4.18.0-193.el8.x86_64", (4, 18, 0)),
+        ("5.10.109-104.500.amzn2", (5, 10, 109)),
+        ("host", None),
+        ("6", None),
+        ("6.x", None),
+        ("", None),
+        ("123456789.5.4", None),
+        ("\u0663.\u0664", None),
+    ],
+)
+def test_a_version_in_a_name(name: str, version: tuple[int, int, int] | None) -> None:
+    assert version_of(name) == version
 
 
 def test_map_types_and_helpers(objects: Path) -> None:
