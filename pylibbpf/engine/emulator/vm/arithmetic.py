@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pylibbpf.engine.emulator.vm.known import Range
     from pylibbpf.isa.insn import Insn
 
-__all__ = ["ALU", "Arithmetic"]
+__all__ = ["ALU", "TURNS", "Arithmetic"]
 
 U64, U32 = alu.U64, alu.U32
 # Numbers get no longer than this without being masked: arithmetic would get slow.
@@ -78,6 +78,10 @@ class Arithmetic:
         self.roots = 0
         self.held: dict[tuple[int, bool], int] = {}
         """The least offset for what was looked up before a loop; by that, and if it is to write."""
+        self.absorbed: dict[int, int] = {}
+        """The offset that what was looked up before a loop has in its start, by that."""
+        self.turned = -1
+        """The instruction that turns bytes around, where what was before it has done that."""
         self.names: set[str] = set()
         """Global names that the text uses, beyond the ones that all have."""
         self.stack = False
@@ -224,6 +228,8 @@ class Arithmetic:
 
     def swap64(self, insn: Insn) -> None:
         """Turn bytes around."""
+        if self.turned == self.at:
+            return
         dst, size = insn.dst, insn.imm
         if size == 16:
             self.calm(f"r{dst}=r{dst}<<8&65280|r{dst}>>8&255")
@@ -715,6 +721,7 @@ class Arithmetic:
         return "x"
 
 
+TURNS = (isa.ALU | isa.END | isa.X, isa.ALU64 | isa.END)
 _RIGHT = (isa.RSH, isa.ARSH)
 _U32 = str(U32)
 _ALU64: dict[int, Callable[[Arithmetic, int, str, Range, int | None, int], None]] = {

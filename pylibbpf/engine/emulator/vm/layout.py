@@ -161,8 +161,8 @@ class _Tree(Writer):
         known = self.into[head]
         changes.enter(head, known)
         out.at = head.start
-        for r, (least, read, write) in changes.bases(head, known, out).items():
-            out.hold(known, r, least, read, write)
+        for r, (least, read, write, only) in changes.bases(head, known, out).items():
+            out.hold(known, r, least, read, write, only)
         after = self._next(head.after[::-1], next_)
         self.opened.add(head)
         out.at = head.start

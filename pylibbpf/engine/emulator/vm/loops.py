@@ -106,14 +106,14 @@ class Changes:
 
     def bases(
         self, head: Block, known: Known, out: Statements
-    ) -> dict[int, tuple[int, bool, bool]]:
+    ) -> dict[int, tuple[int, bool, bool, int | None]]:
         """Find registers that the loop only adds to, and reads or writes through.
 
-        Of each: the least offset, and which of both.
+        Of each: the least offset, which of both, and the offset if there is only one.
 
         Each stays in its region, or gets out at the far end: so that is looked up before the loop.
         """
-        found: dict[int, tuple[int, bool, bool]] = {}
+        found: dict[int, tuple[int, bool, bool, int | None]] = {}
         if head in self.calling:
             return found
         steps = self.loops[head]
@@ -129,8 +129,10 @@ class Changes:
             return found
         for block in self.blocks[head]:
             for r, off, write in _accesses(self.insns, block, may, out):
-                least, read_too, write_too = found.get(r, (0, False, False))
-                found[r] = (min(least, off), read_too or not write, write_too or write)
+                least, read_too, write_too, only = found.get(r, (0, False, False, off))
+                if off != only:
+                    only = None
+                found[r] = (min(least, off), read_too or not write, write_too or write, only)
         return found
 
 

@@ -115,19 +115,42 @@ class Run:
         Raises:
             RunError: it did what no program may. MemoryFault, BudgetError: kinds of that.
         """
+        if self.frames or not self.outermost:
+            return self._start_within(program, r1, r2, r3, r4, r5)
+        # The interpreter of Python looks for signals at calls, loops and starts of functions: so
+        # none comes between a statement without any and the one behind it.
+        self.outermost = False
+        try:
+            return self.executor.call(self, program, 0, r1, r2, r3, r4, r5)
+        except Thrown as thrown:
+            self.outermost = True
+            return self._catch(program, thrown)
+        except RunError:
+            raise
+        except BaseException:
+            self.memory.close_frames(self)
+            raise
+        finally:
+            self.outermost = True
+            self.frames = self.stack = 0
+
+    def _start_within(self, program: Program, r1: int, r2: int, r3: int, r4: int, r5: int) -> int:
         # Each program of a chain of tail calls was checked by itself: it counts from nothing.
         frames, stack = self.frames, self.stack
         self.frames = self.stack = 0
         try:
             return self._execute(program, 0, r1, r2, r3, r4, r5)
         except Thrown as thrown:
-            start = program.exception_callback
-            if start is None:
-                return thrown.cookie  # what the kernel's own callback does
-            self.frames = self.stack = 0
-            return self._execute(program, start, thrown.cookie, 0, 0, 0, 0)
+            return self._catch(program, thrown)
         finally:
             self.frames, self.stack = frames, stack
+
+    def _catch(self, program: Program, thrown: Thrown) -> int:
+        start = program.exception_callback
+        if start is None:
+            return thrown.cookie  # what the kernel's own callback does
+        self.frames = self.stack = 0
+        return self._execute(program, start, thrown.cookie, 0, 0, 0, 0)
 
     def call(
         self, address: int, r1: int = 0, r2: int = 0, r3: int = 0, r4: int = 0, r5: int = 0
@@ -145,8 +168,6 @@ class Run:
     ) -> int:
         if not self.outermost or self.frames:
             return self.executor.call(self, program, start, r1, r2, r3, r4, r5)
-        # The interpreter of Python looks for signals at calls, loops and starts of functions: so
-        # none comes between a statement without any and the one behind it.
         self.outermost = False
         try:
             return self.executor.call(self, program, start, r1, r2, r3, r4, r5)

@@ -15,7 +15,7 @@ Nothing of a program gets into the text but numbers.
 
 from __future__ import annotations
 
-from pylibbpf.engine.emulator.vm.arithmetic import ALU, Arithmetic
+from pylibbpf.engine.emulator.vm.arithmetic import ALU, TURNS, Arithmetic
 from pylibbpf.engine.emulator.vm.known import FULL, HALF, Known
 from pylibbpf.engine.emulator.vm.memory import ADDRESSES
 from pylibbpf.engine.emulator.vm.registers import is_tail_call
@@ -83,8 +83,20 @@ class Statements(Arithmetic):
             if size == 1:
                 self.put(f"r{dst}={data}[{start}]")
             else:
-                self.put(f"r{dst},=u{size}({data},{start})")
+                order = "v" if self._turned(dst, size) else "u"
+                self.put(f"r{dst},={order}{size}({data},{start})")
             self.set(dst, _UNSIGNED[size])
+
+    def _turned(self, dst: int, size: int) -> bool:
+        """Whether the next instruction turns the bytes around that this one reads."""
+        at = self.at + 1
+        if at == self.end:
+            return False
+        insn = self.insns[at]
+        if insn.code in TURNS and insn.dst == dst and insn.imm == 8 * size:
+            self.turned = at
+            return True
+        return False
 
     def _load_slot(self, dst: int, slot: str, size: int, signed: bool) -> None:
         self.assign(dst, slot)
@@ -136,7 +148,8 @@ class Statements(Arithmetic):
         held = known.held.get(base)
         if held is not None and off >= self.held.get((held, write), 1 << 16):
             self._near(base)
-            where = f"r{base}-B{held}{off:+}" if off else f"r{base}-B{held}"
+            more = off - self.absorbed.get(held, 0)
+            where = f"r{base}-B{held}{more:+}" if more else f"r{base}-B{held}"
             return f"D{held}{'w' if write else ''}", where
         name = self.whole(base)
         # What can be written can be read: where both will be done, one look does.
@@ -158,12 +171,20 @@ class Statements(Arithmetic):
             known.found[root, True] = (data, start, delta)
         return data, f"{start}+{off}" if off else start
 
-    def hold(self, known: Known, r: int, least: int, read: bool, write: bool) -> None:
-        """Before a loop: look the region of a register up, for accesses from an offset on."""
+    def hold(
+        self, known: Known, r: int, least: int, read: bool, write: bool, only: int | None
+    ) -> None:
+        """Before a loop: look the region of a register up, for accesses from an offset on.
+
+        ``only``: the offset of all of them.
+        """
         self.roots += 1
         held = known.held[r] = self.roots
-        name = f"(r{r}{least})" if least else f"r{r}"
+        name = f"r{r}{least}" if least else f"r{r}"
         self.calm(f"B{held}={name}&H")
+        if only:
+            self.absorbed[held] = only
+            self.calm(f"B{held}{'-' if only > 0 else '+'}={abs(only)}")
         if read:
             self.held[held, False] = least
             self.calm(f"D{held}=Pget({name}>>32,Z)")
@@ -333,6 +354,11 @@ class Statements(Arithmetic):
         else:
             left = self._low_bits(dst, bits)
             right = self._other(insn, bits)
+        if right == "0":
+            if op == isa.JEQ:
+                return f"not {left}", left
+            if op == isa.JNE:
+                return left, f"not {left}"
         return f"{left}{sign}{right}", f"{left}{no}{right}"
 
     def _low_bits(self, r: int, bits: int) -> str:

@@ -247,7 +247,7 @@ def test_nothing_of_a_program_gets_into_its_text_but_numbers() -> None:
                         and (node.value is None or type(node.value) in (int, bool))
                     )
     assert names <= {
-        *"rsdobaktgmxfEMLBPWZHFRheDuipc", "run", "PR", "_", "Pget", "Wget", "frame", "close",
+        *"rsdobaktgmxfEMLBPWZHFRheDuvipc", "run", "PR", "_", "Pget", "Wget", "frame", "close",
         "fuel", "spend", "fatal",
         "swap", "pack", "sdiv", "smod", "load", "store", "atomic", "add", "acquire", "release",
     }  # fmt: skip
@@ -612,6 +612,34 @@ def test_what_is_put_together_is_there_where_an_access_fails() -> None:
         exit
     """
     assert both(made(text, memory), strict.base) == 42 + (42 * 42 & 255)
+
+
+def test_big_endian_fields_are_read_as_such() -> None:
+    memory = Memory()
+    region = memory.map(Region(bytearray(range(1, 17)), "map value"))
+    strict = memory.map(Region(bytearray(range(1, 17)), CONTEXT, strict=True))
+    text = """
+        r0 = *(u16 *)(r1 +2)
+        r0 = be16 r0
+        r2 = *(u32 *)(r1 +4)
+        r2 = bswap32 r2
+        r3 = *(u64 *)(r1 +8)
+        r3 = be64 r3
+        r4 = *(u32 *)(r1 +4)
+        r4 = be16 r4
+        r5 = *(u16 *)(r1 +2)
+        r2 = be32 r2
+        r0 += r2
+        r0 += r3
+        r0 ^= r4
+        r0 ^= r5
+        exit
+    """
+    program = made(text, memory)
+    assert source(program).count("=v") == 3
+    expected = 0x0304 + 0x08070605 + 0x090A0B0C0D0E0F10 ^ 0x0506 ^ 0x0403
+    for base in (region.base, strict.base):
+        assert both(program, base) == expected
 
 
 @pytest.mark.parametrize("count", [40, 3000])
