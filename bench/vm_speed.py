@@ -20,9 +20,9 @@ from pylibbpf.engine.emulator.vm.interpreter import Coverage, Interpreter
 from pylibbpf.engine.emulator.vm.memory import CONTEXT, MAP_VALUE, PACKET, READ, Memory, Region
 from pylibbpf.engine.emulator.vm.program import Program
 from pylibbpf.engine.emulator.vm.run import Run
-from pylibbpf.engine.emulator.vm.translator import Translator
+from pylibbpf.engine.emulator.vm.translator import PATIENCE, Translator
 from pylibbpf.isa import insn as isa
-from pylibbpf.isa.insn import Insn, encode
+from pylibbpf.isa.insn import Insn, decode, encode
 from pylibbpf.loader.link import Linker
 from pylibbpf.loader.object import read
 from pylibbpf.spec import ReferenceKind
@@ -162,7 +162,7 @@ def _time(run: Callable[[], int], times: int) -> float:
 
 
 def programs(rounds: int) -> None:
-    translator = Translator()
+    translator = Translator(patience=0)
     figures: dict[str, tuple[list[float], list[float]]] = {}
     there = worlds()
     counts = {name: world.count() for name, world in there.items()}
@@ -195,50 +195,152 @@ def programs(rounds: int) -> None:
     print(f"geometric mean {mean:.1f} (goal: {MEAN}; alu: {ALU}, and {ALU_NS} ns each at most)")
 
 
-def _long(count: int) -> list[Insn]:
-    """A program of so many instructions, of a mixture as compilers give: an eighth are jumps."""
+# What the programs that are translated begin with: r6 is the context, the others are numbers.
+NUMBERS = (0, 2, 3, 4, 5, 7, 8)
+
+
+def _mixture(at: int, a: int, b: int) -> list[Insn]:
+    """As compilers give it: an eighth are jumps, a quarter loads and stores."""
+    return [
+        Insn(isa.LDX | isa.MEM | isa.W, a, 6, at * 4 % 64),
+        Insn(isa.ALU64 | isa.ADD | isa.X, b, a),
+        Insn(isa.JMP | isa.JGT | isa.K, b, off=2, imm=at * 100),
+        Insn(isa.ALU | isa.XOR | isa.K, b, imm=at),
+        Insn(isa.ALU64 | isa.MOV | isa.X, a, b),
+        Insn(isa.ALU64 | isa.RSH | isa.K, a, imm=3),
+        Insn(isa.STX | isa.MEM | isa.DW, isa.R10, a, -8 * (1 + at % 16)),
+        Insn(isa.ALU64 | isa.AND | isa.K, b, imm=0xFFFF),
+    ]
+
+
+def _arithmetic(at: int, a: int, b: int) -> list[Insn]:
+    """Straight on, 64 and 32 bits."""
+    return [
+        Insn(isa.ALU64 | isa.ADD | isa.X, b, a),
+        Insn(isa.ALU64 | isa.MOV | isa.X, a, b),
+        Insn(isa.ALU64 | isa.RSH | isa.K, a, imm=7),
+        Insn(isa.ALU64 | isa.XOR | isa.X, b, a),
+        Insn(isa.ALU | isa.MUL | isa.K, b, imm=at * 77),
+        Insn(isa.ALU | isa.SUB | isa.X, a, b),
+        Insn(isa.ALU | isa.LSH | isa.K, a, imm=5),
+        Insn(isa.ALU64 | isa.OR | isa.X, b, a),
+    ]
+
+
+def _memory(at: int, a: int, b: int) -> list[Insn]:
+    """Three of four are loads and stores, of the context and of the stack."""
+    sizes = (isa.B, isa.H, isa.W, isa.DW)
+    return [
+        Insn(isa.LDX | isa.MEM | sizes[at % 4], a, 6, at * 8 % 64),
+        Insn(isa.STX | isa.MEM | sizes[at * 3 % 4], 6, a, at * 24 % 64),
+        Insn(isa.LDX | isa.MEM | isa.DW, b, isa.R10, -8 * (1 + at % 16)),
+        Insn(isa.ALU64 | isa.ADD | isa.X, b, a),
+        Insn(isa.STX | isa.MEM | isa.DW, isa.R10, b, -8 * (1 + at % 16)),
+        Insn(isa.LDX | isa.MEM | isa.W, b, 6, at * 16 % 64),
+        Insn(isa.ALU64 | isa.XOR | isa.X, a, b),
+        Insn(isa.STX | isa.MEM | isa.W, 6, a, at * 40 % 64),
+    ]
+
+
+def _branches(at: int, a: int, b: int) -> list[Insn]:
+    """Three of eight are jumps: branches with both sides, and one in the other."""
+    return [
+        Insn(isa.JMP | isa.JGT | isa.K, a, off=4, imm=at * 10),
+        Insn(isa.ALU64 | isa.ADD | isa.K, b, imm=at),
+        Insn(isa.JMP | isa.JNE | isa.X, a, b, off=1),
+        Insn(isa.ALU64 | isa.MOV | isa.K, a, imm=at),
+        Insn(isa.JMP | isa.JA, off=2),
+        Insn(isa.ALU64 | isa.XOR | isa.X, b, a),
+        Insn(isa.ALU64 | isa.RSH | isa.K, a, imm=1),
+        Insn(isa.ALU | isa.AND | isa.K, b, imm=0xFFFF),
+    ]
+
+
+def _calls(at: int, a: int, b: int) -> list[Insn]:
+    """A helper that gets a pointer to the stack, and may give one."""
+    at = at % 16
+    return [
+        Insn(isa.STX | isa.MEM | isa.W, isa.R10, 7, -4),
+        Insn(isa.ALU64 | isa.MOV | isa.X, 2, isa.R10),
+        Insn(isa.ALU64 | isa.ADD | isa.K, 2, imm=-4),
+        Insn(isa.ALU64 | isa.MOV | isa.X, 1, 6),
+        Insn(isa.CALL_CODE, imm=1),
+        Insn(isa.JMP | isa.JEQ | isa.K, 0, off=2),
+        Insn(isa.LDX | isa.MEM | isa.W, 7, 0, at),
+        Insn(isa.ALU64 | isa.ADD | isa.K, 7, imm=at),
+    ]
+
+
+def long(shape: Callable[[int, int, int], list[Insn]], count: int) -> list[Insn]:
+    """A program of so many instructions."""
     insns: list[Insn] = [Insn(isa.ALU64 | isa.MOV | isa.X, 6, 1)]
-    registers = (0, 2, 3, 4, 5, 7, 8)
-    insns += [Insn(isa.ALU64 | isa.MOV | isa.K, r, imm=r * 1000) for r in registers]
+    insns += [Insn(isa.ALU64 | isa.MOV | isa.K, r, imm=r * 1000) for r in NUMBERS]
     at = 0
     while len(insns) < count - 8:
-        a, b = registers[at % 7], registers[(at * 3 + 1) % 7]
-        insns += [
-            Insn(isa.LDX | isa.MEM | isa.W, a, 6, at * 4 % 64),
-            Insn(isa.ALU64 | isa.ADD | isa.X, b, a),
-            Insn(isa.JMP | isa.JGT | isa.K, b, off=2, imm=at * 100),
-            Insn(isa.ALU | isa.XOR | isa.K, b, imm=at),
-            Insn(isa.ALU64 | isa.MOV | isa.X, a, b),
-            Insn(isa.ALU64 | isa.RSH | isa.K, a, imm=3),
-            Insn(isa.STX | isa.MEM | isa.DW, isa.R10, a, -8 * (1 + at % 16)),
-            Insn(isa.ALU64 | isa.AND | isa.K, b, imm=0xFFFF),
-        ]
+        insns += shape(at, NUMBERS[at % 7], NUMBERS[(at * 3 + 1) % 7])
         at += 1
     insns += [Insn(isa.ALU64 | isa.MOV | isa.K, 1)] * (count - 1 - len(insns))
     return [*insns, Insn(isa.EXIT_CODE)]
 
 
-def translation(rounds: int) -> None:
-    from pylibbpf.engine.emulator.vm import translator
+TRANSLATED = (
+    ("mixture", _mixture, 500),
+    ("arithmetic", _arithmetic, 500),
+    ("memory", _memory, 500),
+    ("branches", _branches, 500),
+    ("calls", _calls, 500),
+    ("mixture", _mixture, 2000),
+    ("mixture", _mixture, 9000),
+)
 
-    for count in (500, 2000, 9000):
-        writing, whole = [], []
-        insns = _long(count)
+
+def translation(rounds: int) -> None:
+    """Time what happens before and at the first run, of programs that no translator knows.
+
+    ``decode``, ``check``: bytes become instructions, and these a program. ``write``, ``compile``:
+    the text, and what Python makes of it. ``translated``: all of that, and one run. ``first
+    result``: from bytes to the result of a run, as users have it; a second run is much the same,
+    and somewhere after the fourth the program is translated.
+    """
+    print("translation, ms  insns  decode  check  write  compile  translated  first result")
+    for name, shape, count in TRANSLATED:
+        code = encode(long(shape, count))
+        times: list[list[float]] = []
         for _ in range(rounds):
-            memory = Memory()
-            program = Program(insns, memory)
-            context = memory.map(Region(bytearray(64), CONTEXT)).base
-            begun = time.thread_time()
-            translator._write(program, 0, frozenset())
-            written = time.thread_time()
-            Run(Translator(), memory).start(program, context)
-            whole.append(time.thread_time() - written)
-            writing.append(written - begun)
+            times.append(_translate(code))
+        row = [statistics.median(column) * 1e3 for column in zip(*times, strict=True)]
+        cells = (8, 7, 7, 9, 12, 14)
+        goal = f"  (goal: {TRANSLATION[count]})" if count in TRANSLATION else ""
         print(
-            f"{count} instructions: {statistics.median(writing) * 1e3:.2f} ms to write, "
-            f"{statistics.median(whole) * 1e3:.2f} ms with Python's compiler and the first run"
-            + (f" (goal: {TRANSLATION[count]} ms)" if count in TRANSLATION else "")
+            f"{name:15} {count:6}"
+            + "".join(f"{ms:{cell}.2f}" for ms, cell in zip(row, cells, strict=True))
+            + goal
         )
+
+
+def _translate(code: bytes) -> list[float]:
+    clock = time.thread_time
+    results = set()
+    wholes = []
+    for patience in (0, PATIENCE):
+        memory = Memory()
+        context = memory.map(Region(bytearray(64), CONTEXT)).base
+        helpers = {1: lambda run, r1, *rest: r1}
+        begun = clock()
+        insns = decode(code)
+        decoded = clock()
+        program = Program(insns, memory, helpers=helpers)
+        checked = clock()
+        results.add(Run(Translator(patience=patience), memory).start(program, context))
+        wholes.append(clock() - begun)
+    if len(results) != 1:
+        raise AssertionError(f"{results} by the two executors")
+    started = clock()
+    text = Translator().source(program, 0)
+    written = clock()
+    compile(text, "<bpf>", "exec", dont_inherit=True)
+    compiled = clock()
+    return [decoded - begun, checked - decoded, written - started, compiled - written, *wholes]
 
 
 def main(rounds: int) -> None:
