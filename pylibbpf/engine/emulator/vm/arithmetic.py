@@ -7,7 +7,7 @@ operation in an expression in a quarter of it, and parentheses are as dear as a 
 
 from __future__ import annotations
 
-from pylibbpf.engine.emulator.vm.known import FULL, HALF, Known
+from pylibbpf.engine.emulator.vm.known import FULL, HALF, LOWEST, Known
 from pylibbpf.isa import alu
 from pylibbpf.isa import insn as isa
 
@@ -75,6 +75,8 @@ class Arithmetic:
         """The statement that assigns this to the register, where there is a shorter one."""
         self.binds = 0
         self.known = Known()
+        self.loose = False
+        """Whether a register may hold another number than it should, modulo 2**64."""
         self.roots = 0
         self.held: dict[tuple[int, bool], int] = {}
         """The least offset for what was looked up before a loop; by that, and if it is to write."""
@@ -169,6 +171,8 @@ class Arithmetic:
     def set(self, r: int, range_: Range) -> None:
         known = self.known
         known.ranges[r] = range_
+        if range_[0] < 0 or range_[1] > U64:
+            self.loose = True
         if r in known.frame:
             del known.frame[r]
         if r in known.root:
@@ -202,6 +206,7 @@ class Arithmetic:
                 if live >> r & 1:
                     self.op(r, "&", _AND, "M")
                 self._masked(r)
+        self.loose = False
 
     # ------------------------------------------------------------------------ arithmetic
 
@@ -261,13 +266,16 @@ class Arithmetic:
             return
         if dst == src:
             return
-        frame, root, held = known.frame.get(src), self._root(src), known.held.get(src)
+        range_ = known.ranges[src]
         self.assign(dst, _NAMES[src])
-        self.set(dst, known.ranges[src])
+        self.set(dst, range_)
+        if range_[1] < LOWEST:
+            return  # no pointer
+        frame, held = known.frame.get(src), known.held.get(src)
         if frame is not None:
             known.frame[dst] = frame
         else:
-            known.root[dst] = root
+            known.root[dst] = self._root(src)
         if held is not None:
             known.held[dst] = held
 
@@ -316,6 +324,8 @@ class Arithmetic:
         low += moved
         high += moved
         known.ranges[dst] = (low, high)
+        if low < 0 or high > U64:
+            self.loose = True
         if dst in known.frame:
             offset = known.frame[dst] + moved
             if -_NO_WRAP < offset < _NO_WRAP:
@@ -326,8 +336,8 @@ class Arithmetic:
         if moved < 0:
             known.root.pop(dst, None)
             known.held.pop(dst, None)
-        else:
-            name, delta = known.root.get(dst) or self._root(dst)
+        elif dst in known.root or high >= LOWEST:
+            name, delta = self._root(dst)
             known.root[dst] = (name, delta + moved)
         if high > _LONGEST or low < -_LONGEST:
             self._shorten(dst)

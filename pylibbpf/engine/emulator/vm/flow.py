@@ -31,6 +31,10 @@ __all__ = ["Block", "Flow"]
 _DEEPEST = 12
 
 
+# What most blocks have: none of those. It stays empty.
+_NOTHING: list[Block] = []
+
+
 class Block:
     """Instructions ``start`` to ``end`` (exclusive) that run one after the other.
 
@@ -42,48 +46,29 @@ class Block:
     behind the loop.
     """
 
-    __slots__ = (
-        "after",
-        "back",
-        "deep",
-        "end",
-        "first",
-        "follows",
-        "idom",
-        "inner",
-        "last",
-        "latch",
-        "live",
-        "loop",
-        "next",
-        "number",
-        "parent",
-        "preds",
-        "start",
-        "taken",
-        "visit",
-    )
+    taken: Block | None = None
+    follows: Block | None = None
+    next: tuple[Block, ...] = ()
+    live = 0
+    visit = -1  # number in reverse postorder
+    number = 0
+    loop: Block | None = None
+    first = last = 0  # numbering of the dominator tree
+    placed = False  # it is in ``inner`` or ``after`` of another
+    small = False  # it is repeated rather than jumped to
+    # Of heads of loops:
+    back: list[Block] = _NOTHING  # the blocks that jump back
+    parent: Block | None = None  # the head of the loop around this loop
+    deep = 0
+    latch = 0  # number of the place at the end of the loop
+    inner: list[Block] = _NOTHING
+    after: list[Block] = _NOTHING
 
     def __init__(self, start: int) -> None:
         self.start = start
         self.end = start
-        self.taken: Block | None = None
-        self.follows: Block | None = None
-        self.next: tuple[Block, ...] = ()
         self.preds: list[Block] = []
-        self.live = 0
-        self.visit = -1  # number in reverse postorder
-        self.number = 0
-        self.loop: Block | None = None
         self.idom: Block = self
-        self.first = self.last = 0  # numbering of the dominator tree
-        # Of heads of loops:
-        self.back: list[Block] = []  # the blocks that jump back
-        self.parent: Block | None = None  # the head of the loop around this loop
-        self.deep = 0
-        self.latch = 0  # number of the place at the end of the loop
-        self.inner: list[Block] = []
-        self.after: list[Block] = []
 
     def __repr__(self) -> str:
         return f"<Block {self.start} to {self.end - 1}>"
@@ -236,6 +221,8 @@ class Flow:
                         return False
                     backs.append((target, block))
         for head, block in backs:
+            if not head.back:
+                head.back = []
             head.back.append(block)
         if backs and not _loops(self.blocks):
             return False
@@ -250,9 +237,15 @@ class Flow:
                     around = at
                     at = at.parent
             if around is not None:
+                if not around.after:
+                    around.after = []
                 around.after.append(block)
+                block.placed = True
             elif len(block.preds) - len(block.back) > 1:
+                if not parent.inner:
+                    parent.inner = []
                 parent.inner.append(block)
+                block.placed = True
             else:
                 inline.setdefault(parent, []).append(block)
         _number(self.blocks[0], inline)

@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 
     Range = tuple[int, int]
 
-__all__ = ["FULL", "HALF", "Known"]
+__all__ = ["FULL", "HALF", "LOWEST", "Known"]
 
 U64, U32 = alu.U64, alu.U32
 FULL = (0, U64)
 HALF = (0, U32)
+LOWEST = 1 << 44  # no region lies below
 
 
 class Known:
@@ -54,11 +55,12 @@ class Known:
     def join(self, other: Known) -> None:
         """Know only what both do."""
         mine, its = self.ranges, other.ranges
-        if mine != its:
-            self.ranges = [
-                a if a == b else (min(a[0], b[0]), max(a[1], b[1]))
-                for a, b in zip(mine, its, strict=True)
-            ]
+        for r, range_ in enumerate(its):
+            known = mine[r]
+            if known is not range_ and known != range_:
+                low, high = known
+                least, most = range_
+                mine[r] = (low if low < least else least, high if high > most else most)
         if self.frame != other.frame:
             self.frame = {r: off for r, off in self.frame.items() if other.frame.get(r) == off}
         # What is the same came from before the ways parted: the names have their values.

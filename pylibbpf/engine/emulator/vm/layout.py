@@ -42,6 +42,7 @@ _SMALL = 3  # so many instructions, with the exit, are repeated rather than jump
 
 # A line that may become one; Python skips it.
 NOTHING = ""
+_MAY_GOTO = isa.JMP | isa.JCOND
 # What cannot stand behind the colon of something else.
 _COMPOUND = ("if ", "for ", "while ", "else:")
 
@@ -62,6 +63,11 @@ def write(flow: Flow, out: Statements, entry: Known) -> dict[int, int]:
             out.indent = mark[1]
     Branches(flow, out).write()
     return {flow.start: 1}
+
+
+def _inline(block: Block, target: Block) -> bool:
+    """Whether a block is to be written right behind another: that is the only way to it."""
+    return not target.placed and target.visit > block.visit
 
 
 def _small(insns: tuple[Insn, ...], block: Block) -> bool:
@@ -102,12 +108,9 @@ class _Tree(Writer):
         self.loops: list[_Loop] = []
         self.into: dict[Block, Known] = {flow.blocks[0]: entry}
         self.jumps = False  # whether t is used
-        self.small = {
-            block for block in flow.blocks[1:] if not block.back and _small(out.insns, block)
-        }
-        self.placed: set[Block] = set()
-        for block in flow.blocks:
-            self.placed.update(block.inner, block.after)
+        for block in flow.blocks[1:]:
+            if not block.next and not block.back and _small(out.insns, block):
+                block.small = True
         self.opened: set[Block] = set()
         self.changes = Changes(flow) if flow.loops else None
 
@@ -128,10 +131,10 @@ class _Tree(Writer):
         todo = blocks[::-1]
         while todo:
             block = todo.pop()
-            if block in self.small and block in self.placed:
+            if block.small and block.placed:
                 continue  # it stands wherever something jumped to it
             assert pending is not None
-            next_here = self._next(todo, next_)
+            next_here = self._next(todo, next_) if todo else next_
             pending.discard(block.number)
             if pending:
                 out.at = block.start
@@ -150,7 +153,7 @@ class _Tree(Writer):
 
     def _next(self, todo: list[Block], next_: int) -> int:
         for block in reversed(todo):
-            if block not in self.small or block not in self.placed:
+            if not block.small or not block.placed:
                 return block.number
         return next_
 
@@ -178,9 +181,10 @@ class _Tree(Writer):
 
     def _under(self, text: str) -> int:
         """Begin what is indented; give where."""
-        self.out.header(text)
+        out = self.out
+        out.header(text)
         self.deeper(1)
-        return len(self.out.lines)
+        return len(out.lines)
 
     def _over(self, mark: int, short: bool = True) -> None:
         """End what is indented: Python wants one statement at least.
@@ -224,7 +228,10 @@ class _Tree(Writer):
         """Write a block, and give what is to be written behind it."""
         self.out.known = self.into.pop(block)
         last = self.statements(block)
-        joins = [join for join in block.inner if join not in self.small]
+        if not block.inner:
+            fall, inline = self._end(block, last, next_)
+            return fall, [] if inline is None else [inline]
+        joins = [join for join in block.inner if not join.small]
         return self._before(block, last, joins, next_)
 
     def _before(
@@ -256,14 +263,10 @@ class _Tree(Writer):
         else:
             there.join(known)
 
-    def _inline(self, block: Block, target: Block) -> bool:
-        """Whether a block is to be written right here: this is the only way to it."""
-        return target not in self.placed and target.visit > block.visit
-
     def _jump(self, block: Block, target: Block, next_: int, known: Known) -> set[int] | None:
         """Get to a block that is written elsewhere."""
         out = self.out
-        if target in self.small:
+        if target.small:
             out.known = known
             at = out.at
             out.block(target.start, target.end)
@@ -293,12 +296,17 @@ class _Tree(Writer):
         self.jumps = True
         return {number}
 
-    def _branch(self, block: Block, target: Block, next_: int, known: Known) -> set[int] | None:
-        """Write one side of a branch, whatever it is."""
-        if self._inline(block, target):
-            self._arrive(target, known)
+    def _branch(
+        self, block: Block, target: Block, inline: bool, next_: int, known: Known
+    ) -> set[int] | None:
+        """Write one side of a branch, whatever it is; ``inline``: this is the only way to it."""
+        if not inline:
+            return self._jump(block, target, next_, known)
+        self.into[target] = known
+        if target.back:
             return self.sequence([target], next_, set())
-        return self._jump(block, target, next_, known)
+        fall, more = self._block(target, next_)
+        return self.sequence(more, next_, fall) if more else fall
 
     def _end(self, block: Block, last: Insn, next_: int) -> tuple[set[int] | None, Block | None]:
         """Write the end of a block; give the block to go on with right here, if there is one."""
@@ -315,55 +323,61 @@ class _Tree(Writer):
             return self._go(block, target, next_, out.known)
         yes, no = self.condition(last)
         known = out.known
-        when, otherwise = self.refine(known.copy(), last, True), self.refine(known, last, False)
+        when = known.copy()
+        otherwise = known
+        if last.code != _MAY_GOTO:
+            when.refine(last, True)
+            known.refine(last, False)
+        inline, other = _inline(block, taken), _inline(block, follows)
         # The shorter side first: if it ends there, the other needs no branch of its own.
-        if self._inline(block, taken) and not self._inline(block, follows):
+        if inline and not other:
             yes, no = no, yes
             taken, follows = follows, taken
             when, otherwise = otherwise, when
-        leave = self._leave(next_)
-        if leave and self._runs_into(block, taken, next_):
-            self._arrives(block, taken, when)
-            out.header(f"if {yes}:{leave}")
-            return self._go(block, follows, next_, otherwise)
-        if self._runs_into(block, taken, next_):
-            self._arrives(block, taken, when)
+            inline, other = other, inline
+        leave = self._leave(next_) if self.loops else ""
+        if not inline and self._runs_into(block, taken, next_):
+            if taken.visit > block.visit:
+                self._arrive(taken, when)
+            if leave:
+                out.header(f"if {yes}:{leave}")
+                return self._go(block, follows, next_, otherwise)
             mark = self._under(f"if {no}:")
-            fall = self._branch(block, follows, next_, otherwise)
+            fall = self._branch(block, follows, other, next_, otherwise)
             self._over(mark)
             return fall or set(), None
         mark = self._under(f"if {yes}:")
-        fall = self._branch(block, taken, next_, when)
-        if fall is not None and leave and self._inline(block, follows):
+        fall = self._branch(block, taken, inline, next_, when)
+        if fall is not None and leave and other:
             # It got to the end of the loop, then; the other side need not stand in a branch.
-            self.out.calm(leave)
+            out.calm(leave)
             fall = None
         self._over(mark)
         if fall is None:
             return self._go(block, follows, next_, otherwise)
-        if self._runs_into(block, follows, next_):
-            self._arrives(block, follows, otherwise)
+        if not other and self._runs_into(block, follows, next_):
+            if follows.visit > block.visit:
+                self._arrive(follows, otherwise)
             return fall, None
         out.at = block.end - 1
         mark = self._under("else:")
-        other = self._branch(block, follows, next_, otherwise)
+        more = self._branch(block, follows, other, next_, otherwise)
         self._over(mark)
-        return fall | (other or set()), None
+        return fall | more if more else fall, None
 
     def _go(
         self, block: Block, target: Block, next_: int, known: Known
     ) -> tuple[set[int] | None, Block | None]:
-        if self._inline(block, target):
-            self._arrive(target, known)
+        if _inline(block, target):
+            self.into[target] = known
             return set(), target
         return self._jump(block, target, next_, known), None
 
     def _runs_into(self, block: Block, target: Block, next_: int) -> bool:
-        """Whether nothing needs to be done to get to a block."""
-        if target in self.small or self._inline(block, target):
+        """Whether nothing needs to be done to get to a block that is written elsewhere."""
+        if target.small:
             return False
-        number = target.latch if target.visit <= block.visit else target.number
-        return number == next_
+        return next_ == (target.latch if target.visit <= block.visit else target.number)
 
     def _leave(self, next_: int) -> str:
         """The statement that gets to what comes next, where there is one: better than nesting."""
@@ -373,7 +387,3 @@ class _Tree(Writer):
         if loop.turns:
             return "continue" if next_ == loop.limit else ""
         return "break" if next_ == loop.after else ""
-
-    def _arrives(self, block: Block, target: Block, known: Known) -> None:
-        if target.visit > block.visit:
-            self._arrive(target, known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pylibbpf.engine.emulator.vm.flow import Block, Flow
-from pylibbpf.engine.emulator.vm.known import FULL, Known
+from pylibbpf.engine.emulator.vm.known import FULL, LOWEST, Known
 from pylibbpf.engine.emulator.vm.registers import defines
 from pylibbpf.isa import alu
 from pylibbpf.isa import insn as isa
@@ -21,7 +21,6 @@ __all__ = ["TURNS", "Changes", "costs"]
 # a loop adds no more than _STEP at a time stays below 2**64.
 TURNS = 1 << 36
 _STEP = 1 << 24
-LOWEST = 1 << 44  # no region lies below
 _ANDS = (isa.ALU | isa.AND | isa.K, isa.ALU64 | isa.AND | isa.K)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["TooDeep", "Writer"]
 
 _DEEPEST = 80  # levels of indentation: Python's parser allows 100
+_INDENT = " " * _DEEPEST
 
 
 class TooDeep(Exception):  # no error: the other way of writing is taken
@@ -31,24 +32,23 @@ class Writer:
         self.start = out.indent
 
     def deeper(self, by: int) -> None:
-        self.out.end_line()
+        out = self.out
+        if out.line or out.chained >= 0:
+            out.end_line()
         self.depth += by
         if self.depth > _DEEPEST:
             raise TooDeep
-        self.out.indent = self.start + " " * self.depth
+        out.indent = self.start + _INDENT[: self.depth]
 
     def statements(self, block: Block) -> Insn:
         """Write what a block does, and give its last instruction."""
         out = self.out
         out.block(block.start, block.end)
-        last = self.flow.insns[block.end - 1]
-        at = block.end - 1
-        out.at = at
-        if block.taken is None and block.follows is not None:
-            out.settle(block.live)  # it just ends
-        else:
-            out.settle(block.live | uses(last))
-        out.at = at
+        at = out.at = block.end - 1
+        last = self.flow.insns[at]
+        if out.loose:
+            jumps = block.taken is not None or block.follows is None
+            out.settle(block.live | uses(last) if jumps else block.live)
         return last
 
     def condition(self, last: Insn) -> tuple[str, str]:
