@@ -31,7 +31,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     # Runners of 2022 say "" where there is no memory, and "" again where they have no options.
     parser.add_argument("memory", nargs="*", default=[], metavar="MEM_HEX", help="bytes at r1")
     parser.add_argument(
-        "--budget", type=int, metavar="N", help="stop after this many instructions (default: 2**30)"
+        "--budget",
+        type=_count,
+        metavar="N",
+        help="stop after this many instructions (default: 2**30)",
     )
     parser.add_argument(
         "--elf", action="store_true", help="the bytes are an object file: run what is first in it"
@@ -46,8 +49,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--program", metavar="HEX", help="the program (default: comes by standard input)"
     )
     parser.add_argument(
-        "--timeout", type=float, metavar="SECONDS", help="stop after this time (default: never)"
+        "--timeout", type=_seconds, metavar="SECONDS", help="stop after this time (default: never)"
     )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of instructions")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:  # nan is not, either
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return seconds
 
 
 def main(args: argparse.Namespace) -> int:

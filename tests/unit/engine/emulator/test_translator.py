@@ -221,6 +221,35 @@ def test_the_text_grows_as_the_program_does() -> None:
     assert sizes[2] < 2.5 * sizes[1] < 7 * sizes[0]
 
 
+def jump(off: int, imm: int) -> Insn:
+    return Insn(isa.JMP | isa.JEQ | isa.K, 1, 0, off, imm)
+
+
+LARGE: dict[str, Callable[[int], list[Insn]]] = {
+    "jumps back to one place": lambda n: [jump(-at - 1, at) for at in range(n)],
+    "loops in each other": lambda n: (
+        [Insn(isa.ALU64 | isa.ADD | isa.K, 0, imm=1)] * (n // 2)
+        + [jump(-2 * at - 2, at) for at in range(n // 2)]
+    ),
+    "jumps out": lambda n: [jump(n - at - 1, at) for at in range(n)],
+    "crossing jumps": lambda n: [jump(min(n - at - 1, 50), at) for at in range(n)],
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_no_graph_takes_more_than_its_size(name: str) -> None:
+    """Eight times the instructions: quadratic would be 64 times the time. Not of the clock."""
+
+    def took(count: int) -> float:
+        insns = [Insn(isa.ALU64 | isa.MOV | isa.K, 0), *LARGE[name](count), Insn(isa.EXIT_CODE)]
+        program = Program(insns, Memory())
+        begun = time.process_time()
+        source(program)
+        return time.process_time() - begun
+
+    assert took(12_000) < 28 * max(0.005, min(took(1_500) for _ in range(3)))
+
+
 def test_nine_thousand_instructions() -> None:
     lines = ["r0 = r1"]
     for n in range(2250):
