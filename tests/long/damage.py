@@ -3,8 +3,8 @@
 Run by test_damage.py in a process of its own, since what goes wrong may end it. Before each try
 the damaged file is written to the last argument, so that it is there when the process is not.
 
-What is damaged is an object (ways "libbpf" and "loader"), an object's types ("btf"), types that are
-taken for a kernel's ("kernel"), or an archive of types ("archive").
+What is damaged is an object (ways "libbpf", "loader" and "linker"), an object's types ("btf"), types
+that are taken for a kernel's ("kernel"), or an archive of types ("archive").
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from pylibbpf.loader.link import sending_calls
 from pylibbpf.loader.object import read
 from pylibbpf.loader.portability import Portability, check
 from pylibbpf.loader.relocate import relocate
+from pylibbpf.loader.static_linker import link_objects
 from pylibbpf.spec import ObjectSpec
 
 MEMORY = 1 << 30  # bytes of address space
@@ -170,6 +171,28 @@ def types_of(path: Path) -> bytes:
     return ELFFile(BytesIO(path.read_bytes())).get_section_by_name(".BTF").data()
 
 
+def link_with_others(data: bytes) -> None:
+    """Before and behind what it belongs to, and alone."""
+    failed = None
+    for files in ([data, *parts()], [*parts(), data], [data]):
+        try:
+            linked = link_objects(files)
+            read(linked)
+            link_objects([linked])
+        except pylibbpf.Error as error:
+            failed = error
+    if failed is not None:
+        raise failed
+
+
+@functools.cache
+def parts() -> list[bytes]:
+    """The objects that are one with some of those that are damaged."""
+    names = ("link_main.bpf.o", "link_store.bpf.o", "link_more.bpf.o")
+    folder = Path(__file__).parents[1] / "objects"
+    return [(folder / name).read_bytes() for name in names if name != THESE[0].name]
+
+
 def take_for_a_kernel(data: bytes) -> None:
     run_on(undamaged(), Kernel.parse(data))
 
@@ -207,6 +230,7 @@ def read_types(data: bytes) -> None:
 OPENERS = {
     "libbpf": open_in_the_kernel_engine,
     "loader": read_without_libbpf,
+    "linker": link_with_others,
     "btf": read_types,
     "kernel": take_for_a_kernel,
     "archive": read_an_archive,

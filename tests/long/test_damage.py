@@ -37,7 +37,7 @@ WAYS = ("loader", "btf", "kernel")
 EACH = 1_000_000 // (len(WAYS) * len(FILES)) + 1
 
 
-@pytest.mark.parametrize("way", [*WAYS, "libbpf"])
+@pytest.mark.parametrize("way", [*WAYS, "linker", "libbpf"])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_nothing_but_our_own_errors(way: str, path: Path, chance: random.Random, tmp_path: Path):
     count = cases(dear=10, promised=EACH if way in WAYS else 0)

@@ -39,6 +39,9 @@ _LEFT_OUT = (".debug_", ".eh_frame", ".comment", ".note")
 _LEFT_OUT_TYPES = (0, SHT_STRTAB, SHT_SYMTAB, SHT_NOTE, SHT_LLVM_ADDRSIG)
 BTF, BTF_EXT = ".BTF", ".BTF.ext"
 
+# More than any page has. Padding must not make a large file of small ones.
+_MOST_ALIGNED = 1 << 20
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Declaration:
@@ -105,10 +108,10 @@ class Input:
                 raise ElfError(f"there are two sections named {section.name!r}"
                                if section.name else "a section has no name")  # fmt: skip
             names.add(section.name)
-            if section.align & (section.align - 1):
+            if section.align & (section.align - 1) or section.align > _MOST_ALIGNED:
                 raise ElfError(
                     f"section {section.name!r} is to be aligned to {section.align} bytes, which "
-                    "is no power of 2"
+                    f"is no power of 2 up to {_MOST_ALIGNED}"
                 )
             if section.executable and section.size % INSN_SIZE:
                 raise ElfError(

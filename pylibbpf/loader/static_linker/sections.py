@@ -112,7 +112,7 @@ def merge(inputs: list[Input]) -> Merged:
     for number, source in enumerate(inputs):
         for section in source.sections:
             merged.add(number, source, section)
-    if sum(out.size for out in merged.sections.values()) > _LARGEST:
+    if sum(out.size + out.align for out in merged.sections.values()) > _LARGEST:
         raise ElfError(f"the linked object would have more than {_LARGEST >> 20} MB")
     return merged
 

@@ -15,10 +15,15 @@ OBJECTS = ROOT / "tests" / "objects"
 SEED = random.SystemRandom().randrange(10**9)
 
 
-@pytest.mark.parametrize("way", ["loader", "btf", "kernel", "archive"])
+@pytest.mark.parametrize("way", ["loader", "linker", "btf", "kernel", "archive"])
 def test_a_damaged_file_gives_our_own_errors(way: str, tmp_path: Path) -> None:
     chance = random.Random(f"{SEED} {way}")
-    names = [chance.choice(("core", "references", "nested", "struct_ops", "hidden")), "every_map"]
+    names = [
+        chance.choice(
+            ("link_main", "link_store", "core", "references", "nested", "struct_ops", "hidden")
+        ),
+        "every_map",
+    ]
     files = [OBJECTS / f"{name}.bpf.o" for name in names]
     kept = tmp_path / "damaged"
     command = (sys.executable, SCRIPT, way, *files, str(SEED), "60", kept)

@@ -170,7 +170,7 @@ def test_no_btf_no_resolution() -> None:
     ("spoil", "message"),
     [
         (lambda o: o.section("x", b"", kind=99), "section 'x' is of type 0x63"),
-        (lambda o: o.section("x", b"12", align=3), "3 bytes, which is no power of 2"),
+        (lambda o: o.section("x", b"12", align=3), "3 bytes, which is no power of 2 up to 1048576"),
         (lambda o: o.section(".text", b"1234", ALLOC | CODE), "not whole instructions"),
         (lambda o: o.symbol("x", bind=10), "has binding 10"),
         (lambda o: o.symbol("x", visibility=1), "has visibility 'internal'"),
@@ -216,10 +216,16 @@ def test_no_small_files_make_a_large_one() -> None:
     one, two = Linkable(), Linkable()
     one.section(".data", b"1")
     two.section(".data", b"1", align=1 << 40)
-    assert "of the linked object would have 1099511627777 bytes" in refused(one, two)
+    assert "aligned to 1099511627776 bytes, which is no power of 2 up to" in refused(one, two)
     three = Linkable()
     three.section(".bss", 200 << 20)
     assert "of the linked object would have" in refused(three, three.build())
+    many = []
+    for number in range(400):
+        made = Linkable()
+        made.section(f".data.{number}", b"1", align=1 << 20)
+        many.append(made.build(types=False))
+    assert "would have more than 256 MB" in refused(*many)
 
 
 def test_a_call_that_would_not_reach() -> None:
