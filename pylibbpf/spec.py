@@ -207,16 +207,17 @@ class JumpTable:
 
 
 class ExternKind(enum.Enum):
-    """What the object expects the kernel to have."""
+    """What the object expects the kernel to have, or another object."""
 
     CONFIG = "config"  # a kernel configuration value: extern ... __kconfig
     VARIABLE = "variable"  # a kernel variable: extern ... __ksym
     FUNCTION = "function"  # a kernel function (kfunc)
+    OBJECT = "object"  # a function, variable or map of an object that is to be linked with this one
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ExternSpec:
-    """One symbol that is to be found in the kernel; a weak one may be missing."""
+    """One symbol that is to be found elsewhere; a weak one may be missing."""
 
     name: str
     kind: ExternKind

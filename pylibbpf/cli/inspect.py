@@ -375,6 +375,7 @@ def describe(facts: dict[str, Any]) -> Iterator[str]:
         ("Records", _record_rows(facts)),
         ("Global variables", _global_rows(facts)),
         ("Needed from the kernel", _extern_rows(facts)),
+        ("Needed from another object, to be linked with this one", _part_rows(facts)),
         ("Kernel types looked up at load (CO-RE)", _core_rows(facts)),
     ):
         lines = _columns(rows)
@@ -526,10 +527,18 @@ def _shorter(text: str) -> str:
 def _extern_rows(facts: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     what = {"config": "configuration", "variable": "variable", "function": "function (kfunc)"}
     for extern in facts["externs"]:
+        if extern["kind"] == ExternKind.OBJECT.value:
+            continue
         notes = ["may be missing"] if extern["weak"] else []
         if extern["found"] is not None:
             notes.append("found" if extern["found"] else extern["problem"])
         yield extern["name"], what[extern["kind"]], "; ".join(notes)
+
+
+def _part_rows(facts: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for extern in facts["externs"]:
+        if extern["kind"] == ExternKind.OBJECT.value:
+            yield (extern["name"],)
 
 
 _QUESTIONS = {

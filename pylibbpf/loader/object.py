@@ -369,7 +369,7 @@ class _Reader:
         }
         for name in used:
             if name not in known:
-                yield ExternSpec(name, ExternKind.VARIABLE, None, weak.get(name, False))
+                yield ExternSpec(name, ExternKind.OBJECT, None, weak.get(name, False))
 
 
 def _between(entries: list[_Entry], start: int, end: int) -> tuple[_Entry, ...]:

@@ -41,6 +41,16 @@ def test_open_path_bytes_and_file(engine, objects):
         pylibbpf.open_object(path.with_name("nothing.bpf.o"), engine=engine)
 
 
+def test_a_part_of_an_object(engine, objects):
+    """It says what is to be done, and not only that the kernel has no such thing."""
+    path = objects / "link_main.bpf.o"
+    with pytest.raises(pylibbpf.ElfError, match=r"link_main.*link_objects"):
+        pylibbpf.open_object(path, engine=engine)
+    parts = [path, objects / "link_store.bpf.o"]
+    with pylibbpf.open_object(pylibbpf.link_objects(parts), engine=engine, name="both") as obj:
+        assert sorted(obj.programs) == ["first", "second"]
+
+
 def test_programs(open_test_object):
     obj = open_test_object("attach")
     raw = obj.programs["raw"]

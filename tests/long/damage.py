@@ -3,8 +3,8 @@
 Run by test_damage.py in a process of its own, since what goes wrong may end it. Before each try
 the damaged file is written to the last argument, so that it is there when the process is not.
 
-What is damaged is an object (ways "libbpf", "loader" and "linker"), an object's types ("btf"), types
-that are taken for a kernel's ("kernel"), or an archive of types ("archive").
+What is damaged is an object (ways "libbpf", "loader" and "linker"), an object's types ("btf"),
+types that are taken for a kernel's ("kernel"), or an archive of types ("archive").
 """
 
 from __future__ import annotations

@@ -128,6 +128,11 @@ def open_failure(number: int, name: str, capture: Capture, *, has_btf: bool) -> 
             f"{name}: it defines maps the old way (section maps), which libbpf 1.0 and later do "
             f"not support; pylibbpf inspect reads it{reason}"
         )
+    if any(each in text for each in ("failed to find BTF for extern", "unrecognized extern sec")):
+        return ElfError(
+            f"{name}: it declares extern what another object defines, and is to be linked with that"
+            f" one first (pylibbpf.link_objects, pylibbpf gen object){reason}"
+        )
     if "is not struct_ops BPF program" in text:
         program = text.partition(": prog ")[2].partition(" is not")[0]
         major, minor = version()

@@ -26,6 +26,16 @@ def test_json_is_one_object_a_line(
     assert err == ""
 
 
+def test_a_part_says_what_it_lacks(objects: Path) -> None:
+    facts = inspect(str(objects / "link_more.bpf.o"))
+    kinds = {each["name"]: each["kind"] for each in facts["externs"]}
+    assert kinds == {"entries": "object", "step": "object"}
+    lines = list(describe(facts))
+    at = lines.index("Needed from another object, to be linked with this one")
+    assert [each.strip() for each in lines[at + 1 : at + 3]] == ["entries", "step"]
+    assert "Needed from the kernel" not in lines
+
+
 def test_the_keys_are_stable(examples: Path) -> None:
     facts = inspect(str(examples / "opensnoop.bpf.o"))
     assert list(facts) == [

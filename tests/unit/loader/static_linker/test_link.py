@@ -15,7 +15,7 @@ import pylibbpf
 from pylibbpf.btf.types import Datasec, Func, Fwd, Kind, Struct, Var
 from pylibbpf.loader.object import read
 from pylibbpf.loader.static_linker import link_objects
-from pylibbpf.spec import ObjectSpec, ReferenceKind
+from pylibbpf.spec import ExternKind, ObjectSpec, ReferenceKind
 
 NAMES = ("main", "store", "more")
 
@@ -60,6 +60,14 @@ def test_externs_are_found(linked: ObjectSpec) -> None:
     assert kinds["entries"] is ReferenceKind.MAP
     assert kinds["add"] is ReferenceKind.FUNCTION
     assert kinds[".rodata"] is ReferenceKind.DATA
+
+
+def test_what_a_part_lacks(paths: list[Path]) -> None:
+    parts = {e.name for e in read(paths[0]).externs if e.kind is ExternKind.OBJECT}
+    assert parts == {"entries", "step", "total", "latest", "add"}
+    both = read(link_objects([paths[0], paths[2]]))
+    assert {e.name for e in both.externs if e.kind is ExternKind.OBJECT} == parts
+    assert not [each.name for each in both.maps if not each.name.startswith(".")]
 
 
 def test_strong_wins_over_weak(linked: ObjectSpec) -> None:
