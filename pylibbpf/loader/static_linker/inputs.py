@@ -73,9 +73,9 @@ class Input:
                 raise BtfError("the object has .BTF.ext but no .BTF")
             self.ext = Ext.parse(self.elf.content(found), self.types)
         self.sections: list[Section] = []
-        self.relocations: list[Section] = []
         self._sort_sections()
         self.by_index = {section.index: section for section in self.sections}
+        self.by_name = {section.name: section for section in self.sections}
         for symbol in self.elf.symbols[1:]:
             self._check_symbol(symbol)
         # DATASECs, by id: what lies in which section by BTF.
@@ -98,7 +98,6 @@ class Input:
                         f"section {section.name!r} has relocations with addends (RELA), which "
                         "no compiler for BPF writes"
                     )
-                self.relocations.append(section)
                 continue
             if section.type not in (SHT_PROGBITS, SHT_NOBITS):
                 raise ElfError(

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pylibbpf.btf.rows import Rows
 
-__all__ = ["difference", "map_difference"]
+__all__ = ["Comparison"]
 
 _COMPOSITE = (Kind.STRUCT, Kind.UNION)
 _SCALAR = (Kind.INT, Kind.FLOAT, Kind.ENUM, Kind.ENUM64)
@@ -26,29 +26,34 @@ _NAMED = (*_COMPOSITE, Kind.ENUM, Kind.ENUM64, Kind.FWD, Kind.FUNC, Kind.VAR)
 _STATIC = 0
 
 
-def difference(ours: Rows, our_id: int, theirs: Rows, their_id: int) -> str | None:
-    """Say in words what keeps two declarations from being of one thing; None: nothing does.
+class Comparison:
+    """Compares what two files mean by names that they share.
 
-    Raises:
-        BtfError: types nest without end.
+    What it has once found to be the same, or is about to look into, it does not look at again: the
+    first difference ends it all.
     """
-    return _Comparison(ours, theirs).types(our_id, their_id, True, "", MAX_DEPTH)
 
-
-def map_difference(ours: Rows, our_id: int, theirs: Rows, their_id: int) -> str | None:
-    """The same for two definitions of a map, given the ids of their variables."""
-    one, other = ours.types[our_id], theirs.types[their_id]
-    if kind_of(one) != Kind.VAR or kind_of(other) != Kind.VAR:
-        return "it is no variable" if kind_of(one) != Kind.VAR else "it is one there only"
-    return _Comparison(ours, theirs).maps(one[2], other[2], "", MAX_DEPTH)
-
-
-class _Comparison:
     def __init__(self, ours: Rows, theirs: Rows) -> None:
         self._ours, self._theirs = ours, theirs
         self._begun: set[tuple[int, int, bool]] = set()
+        self._begun_maps: set[tuple[int, int]] = set()
 
-    def types(self, our_id: int, their_id: int, exact: bool, path: str, depth: int) -> str | None:
+    def types(self, our_id: int, their_id: int) -> str | None:
+        """Say in words what keeps two declarations from being of one thing; None: nothing does.
+
+        Raises:
+            BtfError: types nest without end.
+        """
+        return self._types(our_id, their_id, True, "", MAX_DEPTH)
+
+    def maps(self, our_id: int, their_id: int) -> str | None:
+        """The same for two definitions of a map, given the ids of their variables."""
+        one, other = self._ours.types[our_id], self._theirs.types[their_id]
+        if kind_of(one) != Kind.VAR or kind_of(other) != Kind.VAR:
+            return "only one of them is a variable"
+        return self._maps(one[2], other[2], "", MAX_DEPTH)
+
+    def _types(self, our_id: int, their_id: int, exact: bool, path: str, depth: int) -> str | None:
         if not depth:
             raise BtfError(f"BTF type {our_id} has no end")
         our_id, their_id = self._ours.strip(our_id), self._theirs.strip(their_id)
@@ -70,9 +75,9 @@ class _Comparison:
             same = one[2] == other[2]
             return None if same else f"{where} is {self._said(our_id, their_id)}"
         if kind == Kind.PTR:
-            return self.types(one[2], other[2], False, f"what {where} points to", depth - 1)
+            return self._types(one[2], other[2], False, f"what {where} points to", depth - 1)
         if kind == Kind.ARRAY:
-            return self.types(one[3], other[3], exact, f"an element of {where}", depth - 1)
+            return self._types(one[3], other[3], exact, f"an element of {where}", depth - 1)
         if kind in _COMPOSITE:
             return self._members(one, other, path, depth) if exact else None
         if kind == Kind.FUNC_PROTO:
@@ -82,7 +87,7 @@ class _Comparison:
             static = [not (row[place] & 0xFFFF if place == 1 else row[3]) for row in (one, other)]
             if static[0] != static[1]:
                 return f"{where} is static in one of them"
-            return self.types(one[2], other[2], exact, path, depth - 1)
+            return self._types(one[2], other[2], exact, path, depth - 1)
         if kind in (Kind.VOID, Kind.FWD):
             return None
         return f"{where} is {_word(kind)}, which is no type of a symbol"
@@ -103,7 +108,7 @@ class _Comparison:
             if one[at + 2] != other[at + 2]:
                 return f"{said!r}{of} is at different places"
             inner = f"{path}.{said}" if path else said
-            if found := self.types(one[at + 1], other[at + 1], True, inner, depth - 1):
+            if found := self._types(one[at + 1], other[at + 1], True, inner, depth - 1):
                 return found
         return None
 
@@ -114,14 +119,17 @@ class _Comparison:
             return f"it takes {(len(one) - 3) // 2} parameters and {(len(other) - 3) // 2}"
         for at in range(4, len(one), 2):
             where = f"parameter {(at - 4) // 2 + 1}"
-            if found := self.types(one[at], other[at], exact, where, depth - 1):
+            if found := self._types(one[at], other[at], exact, where, depth - 1):
                 return found
-        return self.types(one[2], other[2], exact, "what it returns", depth - 1)
+        return self._types(one[2], other[2], exact, "what it returns", depth - 1)
 
     # ---- maps
 
-    def maps(self, our_id: int, their_id: int, path: str, depth: int) -> str | None:
+    def _maps(self, our_id: int, their_id: int, path: str, depth: int) -> str | None:
         """The first field in which two definitions differ."""
+        if (our_id, their_id) in self._begun_maps:
+            return None
+        self._begun_maps.add((our_id, their_id))
         ours, theirs = _fields(self._ours, our_id), _fields(self._theirs, their_id)
         for field in (*ours, *theirs):
             if field not in ours or field not in theirs:
@@ -142,13 +150,13 @@ class _Comparison:
                 if ours.size(one[2]) != theirs.size(other[2]):
                     sizes = f"{ours.size(one[2])} bytes and {theirs.size(other[2])}"
                     return f"its {path}{field!r} has {sizes}"
-                found = self.types(one[2], other[2], True, "", depth - 1)
+                found = self._types(one[2], other[2], True, "", depth - 1)
                 return f"its {path}{field!r} differs: {found}" if found else None
         elif field == "values":
             inner, twin = _element(ours, our_id), _element(theirs, their_id)
             kinds = [kind_of(r.types[i]) for r, i in ((ours, inner), (theirs, twin))]
             if kinds == [Kind.STRUCT, Kind.STRUCT]:
-                return self.maps(inner, twin, f"{path}inner ", depth - 1)
+                return self._maps(inner, twin, f"{path}inner ", depth - 1)
             if kinds[0] == kinds[1]:
                 return None
             return f"its {path}'values' are of different kinds"

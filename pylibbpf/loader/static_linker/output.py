@@ -27,7 +27,7 @@ from pylibbpf.loader.static_linker.sections import JUMP_TABLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pylibbpf.loader.elf import Relocation, Section
+    from pylibbpf.loader.elf import Relocation, Section, Symbol
     from pylibbpf.loader.static_linker.inputs import Input
     from pylibbpf.loader.static_linker.sections import Merged, Out
     from pylibbpf.loader.static_linker.symbols import Symbols
@@ -38,6 +38,7 @@ __all__ = ["write"]
 _SECTION = Struct("<IIQQQQIIQQ")
 _SYMBOL = Struct("<IBBHQQ")
 _REL = Struct("<QQ")
+_ENTRY = 8  # bytes of an entry of a jump table
 _EM_BPF, _ET_REL, _EV_CURRENT = 247, 1, 1
 _IDENT = b"\x7fELF\2\1\1" + bytes(9)  # 64 bits, little-endian
 
@@ -52,7 +53,7 @@ def write(inputs: list[Input], merged: Merged, symbols: Symbols, types: Types) -
         ElfError: a relocation makes no sense, or what is moved is out of its reach.
     """
     relocations: dict[str, list[tuple[int, int, int]]] = {}
-    tables: dict[tuple[int, int], int] = {}
+    tables = _JumpTables(merged)
     for number, source in enumerate(inputs):
         for section in source.sections:
             place = merged.place(number, section.index)
@@ -62,7 +63,7 @@ def write(inputs: list[Input], merged: Merged, symbols: Symbols, types: Types) -
             for relocation in source.elf.relocations(section):
                 try:
                     at, index = _relocate(number, section, relocation, place, merged, symbols)
-                    _move_table(number, section, relocation, merged, tables)
+                    tables.move(number, section, relocation.symbol)
                 except ElfError as error:
                     raise ElfError(f"{source.label}: {error}") from None
                 relocations.setdefault(out.name, []).append((at, index, relocation.type))
@@ -109,35 +110,43 @@ def _relocate(
     return at, index
 
 
-def _move_table(
-    number: int,
-    section: Section,
-    relocation: Relocation,
-    merged: Merged,
-    tables: dict[tuple[int, int], int],
-) -> None:
-    """Let a jump table follow the code that uses it.
+class _JumpTables:
+    """Jump tables follow the code that uses them.
 
-    Its entries are offsets in the section of that code, and nothing else says which that is.
+    Their entries are offsets in the section of that code, and nothing else says which that is.
     (libbpf's linker, as of 1.7, leaves them as they are.)
     """
-    symbol = relocation.symbol
-    place = merged.place(number, symbol.section)
-    moved = merged.place(number, section.index)
-    if place is None or moved is None or place[0].name != JUMP_TABLES or not section.executable:
-        return
-    known = tables.get((number, symbol.index))
-    if known is None:
-        tables[number, symbol.index] = section.index
+
+    def __init__(self, merged: Merged) -> None:
+        self._merged = merged
+        self._users: dict[tuple[int, int], int] = {}
+        self._left: dict[int, int] = {}
+
+    def move(self, number: int, section: Section, symbol: Symbol) -> None:
+        """Move what the code of a section refers to, if it is a table and not yet moved.
+
+        Raises:
+            ElfError: it is no table of whole entries, or not of this section alone.
+        """
+        place = self._merged.place(number, symbol.section)
+        code = self._merged.place(number, section.index)
+        if place is None or code is None or place[0].name != JUMP_TABLES or not section.executable:
+            return
+        user = self._users.setdefault((number, symbol.index), -section.index)
+        if abs(user) != section.index:
+            raise ElfError(f"the jump table {symbol.name!r} is used by code in two sections")
+        if user > 0:
+            return
+        self._users[number, symbol.index] = section.index
         out, start = place
+        left = self._left.setdefault(number, out.size) - symbol.size
+        if symbol.size % _ENTRY or left < 0 or out.type == SHT_NOBITS:
+            raise ElfError(f"the jump table {symbol.name!r} is cut off, or overlaps another")
+        self._left[number] = left
         at, end = start + symbol.value, start + symbol.value + symbol.size
-        if symbol.size % 8 or out.type == SHT_NOBITS:
-            raise ElfError(f"the jump table {symbol.name!r} has {symbol.size} bytes")
-        entries = Struct(f"<{symbol.size // 8}Q")
-        offsets = [(entry + moved[1]) % (1 << 64) for entry in entries.unpack(out.content[at:end])]
-        out.content[at:end] = entries.pack(*offsets)
-    elif known != section.index:
-        raise ElfError(f"the jump table {symbol.name!r} is used by code in two sections")
+        entries = Struct(f"<{symbol.size // _ENTRY}Q")
+        moved = [(entry + code[1]) % (1 << 64) for entry in entries.unpack(out.content[at:end])]
+        out.content[at:end] = entries.pack(*moved)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ from pylibbpf.loader.elf import (
     STB_GLOBAL,
     STB_LOCAL,
     STB_WEAK,
+    STT_FUNC,
     STT_NOTYPE,
     STT_SECTION,
 )
 from pylibbpf.loader.maps import BTF_SECTION
-from pylibbpf.loader.static_linker.match import difference, map_difference
+from pylibbpf.loader.static_linker.match import Comparison
 from pylibbpf.loader.static_linker.sections import JUMP_TABLES
 
 TYPE_CHECKING = False
@@ -44,14 +45,14 @@ class OutSymbol:
 
 @dataclasses.dataclass(slots=True)
 class Global:
-    """A name that all objects see: who declares or defines it, by input; first the one that wins.
+    """A name that all objects see.
 
-    ``place``: the section that those who only declare it say it is in (".kconfig", ".ksyms").
+    ``declared``: who declares or defines it, first the one that wins; ``files``: which inputs do.
     """
 
     name: str
     declared: list[tuple[int, Symbol]]
-    place: str | None = None
+    files: set[int]
 
     @property
     def winner(self) -> tuple[int, Symbol]:
@@ -161,17 +162,14 @@ def resolve(inputs: list[Input], merged: Merged) -> Symbols:
                 continue
             if symbol.section != SHN_UNDEF and _moved(number, symbol, merged) is None:
                 continue  # of debugging information
-            one = symbols.globals.setdefault(symbol.name, Global(symbol.name, []))
+            one = symbols.globals.setdefault(symbol.name, Global(symbol.name, [], set()))
             one.declared.append((number, symbol))
+            one.files.add(number)
+    comparisons: dict[tuple[int, int], Comparison] = {}
     for one in symbols.globals.values():
         if len(one.declared) > 1:
             _choose(one, inputs)
-            _compare(one, inputs)
-        else:
-            number, symbol = one.declared[0]
-            if symbol.section == SHN_UNDEF:
-                declaration = inputs[number].declarations.get(one.name)
-                one.place = declaration.section if declaration is not None else None
+            _compare(one, inputs, comparisons)
     symbols.build(inputs, merged)
     return symbols
 
@@ -195,12 +193,12 @@ def _place(one: Global, declared: tuple[int, Symbol], inputs: list[Input]) -> st
     return found.section if found is not None else None
 
 
-def _compare(one: Global, inputs: list[Input]) -> None:
-    number, winner = one.winner
+def _compare(
+    one: Global, inputs: list[Input], comparisons: dict[tuple[int, int], Comparison]
+) -> None:
+    number, _ = one.winner
     source = inputs[number]
     ours = source.declarations.get(one.name)
-    if winner.section == SHN_UNDEF and ours is not None:
-        one.place = ours.section
     for other, symbol in one.declared[1:]:
         theirs = inputs[other].declarations.get(one.name)
         where = f"{one.name!r} in {source.label} and {inputs[other].label}"
@@ -214,9 +212,14 @@ def _compare(one: Global, inputs: list[Input]) -> None:
                 "strip .BTF)"
             )
         _same_section(one, symbol, ours, theirs, where)
-        compare = map_difference if BTF_SECTION in (ours.section, theirs.section) else difference
+        # What two files have found to be the same is not looked at again.
+        if (number, other) not in comparisons:
+            comparisons[number, other] = Comparison(types, their_types)
+        comparison = comparisons[number, other]
+        of_maps = BTF_SECTION in (ours.section, theirs.section)
+        compare = comparison.maps if of_maps else comparison.types
         try:
-            found = compare(types, ours.type_id, their_types, theirs.type_id)
+            found = compare(ours.type_id, theirs.type_id)
         except BtfError as error:
             raise BtfError(f"{where}: {error}") from None
         if found is not None:
@@ -230,7 +233,7 @@ def _same_section(
     if symbol.section != SHN_UNDEF or theirs.section is None or theirs.section == ours.section:
         return
     if one.defined and ours.section is None:
-        ours_said = "a function" if symbol.type == STT_NOTYPE else "elsewhere"
+        ours_said = "a function" if one.winner[1].type == STT_FUNC else "in no section"
     else:
         ours_said = repr(ours.section)
     raise ElfError(f"{where} are not the same: one is {ours_said}, one is in {theirs.section!r}")

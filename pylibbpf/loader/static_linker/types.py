@@ -103,19 +103,18 @@ def _variable(
     type_id, offset, size = entry
     row = source.types.types[type_id]
     name = source.types.name(type_id).decode("utf-8", "backslashreplace")
-    found = next((s for s in source.sections if s.name == section), None)
+    found = source.by_name.get(section)
     place = merged.place(number, found.index) if found is not None else None
     start = place[1] if place is not None else 0
     one = symbols.globals.get(name)
     declaration = source.declarations.get(name)
     if one is not None and declaration is not None and declaration.type_id == type_id:
         winner, symbol = one.winner
-        if any(other == number for other, _ in one.declared):
-            if winner != number:
-                return None
-            # A compiler leaves the offset to the linker; for what is static, it knows it.
-            if symbol.section != SHN_UNDEF:
-                offset = symbol.value
+        if number in one.files and winner != number:
+            return None
+        # A compiler leaves the offset to the linker; for what is static, it knows it.
+        if winner == number and symbol.section != SHN_UNDEF:
+            offset = symbol.value
     if found is not None and kind_of(row) == Kind.VAR and offset + size > found.size:
         raise BtfError(
             f"the variable {name!r} ends at byte {offset + size} of {section!r}, which has "
@@ -133,12 +132,11 @@ def _tables(
         types = source.types
         if types is None:
             continue
-        sections = {section.name: section for section in source.sections}
         for table, given, type_places, name_places in zip(
             tables, source.ext.tables, TYPE_PLACES, NAME_PLACES, strict=True
         ):
             for name, records in given.items():
-                section = sections.get(name)
+                section = source.by_name.get(name)
                 place = merged.place(number, section.index) if section is not None else None
                 if section is None or place is None:
                     raise BtfError(

@@ -144,6 +144,29 @@ def test_an_extern_means_a_section() -> None:
     assert "one is '.data', one is in '.kconfig'" in refused(one, two)
 
 
+def test_what_the_kernel_has_is_no_function_of_ours() -> None:
+    one, two = Linkable(), Linkable()
+    one.function("same")
+    two.place(".ksyms", two.func("same", two.proto(two.int()), linkage=2))
+    two.symbol("same")
+    assert refused(one, two).endswith("one is a function, one is in '.ksyms'")
+
+
+def test_many_symbols_of_one_large_type() -> None:
+    """Each pair of types is compared once, however many symbols have it."""
+    files = []
+    for defined in (True, False):
+        made = Linkable()
+        number = made.int()
+        large = made.struct("large", 4, *[(f"m{one}", number, 0) for one in range(5000)])
+        made.section(".data", bytes(4))
+        for one in range(5000):
+            made.var(f"v{one}", large, ".data" if defined else "", 0, 1 if defined else 2)
+            made.symbol(f"v{one}", ".data" if defined else "", 0, 0, OBJECT if defined else 0)
+        files.append(made.build())
+    link_objects(files)  # by each symbol it would take minutes
+
+
 def test_licenses_must_agree() -> None:
     one, two = Linkable(), Linkable()
     one.license("GPL")
@@ -201,6 +224,33 @@ def test_damaged(spoil, message: str) -> None:
         link_objects([first.build(), made.build()])
     assert message in str(caught.value)
     assert "object 2" in str(caught.value) or message == "refers to"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [((12,), "is cut off"), ((16, 16), "overlaps another"), ((8, 8), "")],
+)  # fmt: skip
+def test_jump_tables(sizes: tuple[int, ...], message: str) -> None:
+    made = Linkable()
+    made.section("syscall", bytes(32), ALLOC | CODE)
+    made.section(".jumptables", bytes(16), 0, 1)
+    for number, size in enumerate(sizes):
+        table = made.symbol(f"table{number}", ".jumptables", 0, size, OBJECT)
+        made.relocation("syscall", 16 * number, 1, table)
+    if message:
+        assert message in refused(made.build(types=False))
+    else:
+        assert link_objects([made.build(types=False)])
+
+
+def test_a_jump_table_of_two_sections() -> None:
+    made = Linkable()
+    made.section(".jumptables", bytes(8), 0, 1)
+    table = made.symbol("table", ".jumptables", 0, 8, OBJECT)
+    for section in ("one", "two"):
+        made.section(section, bytes(16), ALLOC | CODE)
+        made.relocation(section, 0, 1, table)
+    assert "is used by code in two sections" in refused(made.build(types=False))
 
 
 def test_flags_of_a_section() -> None:
