@@ -5,6 +5,7 @@ The compiler lays the types out anew, from C, and its own BTF of them is compare
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -21,34 +22,40 @@ from pylibbpf.btf.parse import Btf
 from pylibbpf.btf.types import Array, Kind, Struct, Union
 
 COMPOSITES = (Kind.STRUCT, Kind.UNION)
-WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-gnu-null-pointer-arithmetic")
-# clang 14 is the oldest that compiles today's BPF programs; 19 is what CI has.
-_CLANGS = ("clang-19", "clang", "clang-14")
+WARNINGS = ("-Wall", "-Wextra", "-Werror")
+# The first that is there must be one that tells the sign of enumerations in BTF (15).
+_CLANGS = ("clang-19", "clang-20", "clang-21", "clang-22", "clang-14")
 
 
 def clangs() -> list[tuple[str, ...]]:
     """Every compiler for BPF that is here: commands up to the options."""
-    found = {shutil.which(name): (name, "-target", "bpf") for name in _CLANGS}
-    found.pop(None, None)
-    try:
-        import ziglang  # noqa: F401  # as `make lint` installs it
-    except ImportError:
-        return list(found.values())
-    zig = (sys.executable, "-m", "ziglang", "cc", "-target", "bpfel-freestanding")
-    return [*found.values(), zig]
+    found: list[tuple[str, ...]] = [
+        (name, "-target", "bpf") for name in _CLANGS if shutil.which(name)
+    ]
+    if importlib.util.find_spec("ziglang") is not None:  # as `make lint` installs it
+        zig = (sys.executable, "-m", "ziglang", "cc", "-target", "bpfel-freestanding")
+        found.insert(len(found) if found[:1] != [(_CLANGS[-1], "-target", "bpf")] else 0, zig)
+    return found
 
 
 def compile_c(clang: Iterable[str], source: Path, *options: str) -> Path:
     """Compile for BPF with debug information; what the compiler says against it is the error."""
     out = source.with_suffix(".o")
     done = subprocess.run(
-        [*clang, "-g", "-O1", *options, "-c", str(source), "-o", str(out)],
+        [*clang, "-g", *options, "-c", str(source), "-o", str(out)],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr[:4000]
     return out
+
+
+def char(btf: Btf) -> tuple[str, ...]:
+    """Options for the sign that char has there: x86's kernels have none from 6.2 on."""
+    ids = btf.find("char", Kind.INT)
+    found = btf.type(ids[0]) if ids else None
+    return () if found is None or getattr(found, "signed", True) else ("-funsigned-char",)
 
 
 def btf_of(path: Path) -> Btf:
@@ -63,11 +70,12 @@ def composites(btf: Btf) -> list[int]:
     return [i for i in range(1, len(btf)) if btf.kind(i) in COMPOSITES and btf.type(i).name]
 
 
-def named(btf: Btf) -> tuple[str, dict[str, int]]:
-    """The header of a BTF, and each struct and union by its name in it."""
+def written(btf: Btf, header: Path) -> dict[str, int]:
+    """Write the header; give each struct and union by its name in it."""
     dump = CDump(btf)
     dump.add_all()
-    return "".join(dump.pieces), {dump.name(i): i for i in composites(btf)}
+    header.write_text(dump.header(dump.kfuncs()))
+    return {dump.name(i): i for i in composites(btf)}
 
 
 def tags_of(header: str) -> list[str]:
@@ -125,3 +133,35 @@ def differences(ours: Btf, our_ids: dict[str, int], theirs: Btf) -> Iterator[str
             yield f"{tag}: {len(found)} types there"
         elif said := difference(ours, type_id, theirs, found[0], tag):
             yield f"{tag}: {said}"
+
+
+def spellings(ours: Btf, our_ids: dict[str, int], theirs: Btf) -> Iterator[str]:
+    """Members whose types have other names in the compiler's BTF: pointers to other things, say."""
+    for tag, type_id in our_ids.items():
+        word, name = tag.split()
+        (found,) = theirs.find(name, Kind.UNION if word == "union" else Kind.STRUCT)
+        yield from _unlike(ours, type_id, theirs, found, tag)
+
+
+def _unlike(ours: Btf, our_id: int, theirs: Btf, their_id: int, path: str) -> Iterator[str]:
+    one, other = ours.type(our_id), theirs.type(their_id)
+    assert isinstance(one, Struct | Union)
+    assert isinstance(other, Struct | Union)
+    for mine, its in zip(one.members, other.members, strict=True):
+        here, there = ours.c_name(mine.type_id), theirs.c_name(its.type_id)
+        if here != there:
+            yield f"{path}.{mine.name} is {here} here and {there} there"
+        inner = ours.resolve(mine.type_id)
+        if ours.kind(inner) in COMPOSITES and not ours.type(inner).name:
+            yield from _unlike(
+                ours, inner, theirs, theirs.resolve(its.type_id), f"{path}.{mine.name}"
+            )
+
+
+def round_trip(btf: Btf, folder: Path, clang: tuple[str, ...]) -> list[str]:
+    """What is lost of types that become C, and BTF again."""
+    header, source = folder / "types.h", folder / "types.c"
+    tags = written(btf, header)
+    source.write_text(variables(header, tags))
+    again = btf_of(compile_c(clang, source, *WARNINGS))
+    return [*differences(btf, tags, again), *spellings(btf, tags, again)]

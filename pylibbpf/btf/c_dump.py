@@ -119,13 +119,7 @@ def c_header(
                 functions.append(type_id)
             else:
                 dump.add(type_id)
-    # What they need stands before the condition that they are under.
-    prototypes = [dump.prototype(type_id) for type_id in functions]
-    parts = [_HEAD.format(guard=guard), *dump.pieces]
-    if prototypes:
-        parts += [_KFUNC_HEAD, *prototypes, _KFUNC_TAIL]
-    parts.append(_TAIL.format(guard=guard))
-    return "".join(parts)
+    return dump.header(functions, guard)
 
 
 class CDump:
@@ -157,6 +151,16 @@ class CDump:
         for type_id in range(1, len(self._btf)):
             if type_id not in self._whole and self._btf.kind(type_id) in kinds:
                 self._order(type_id)
+
+    def header(self, functions: Iterable[int] = (), guard: str = "__VMLINUX_H__") -> str:
+        """Frame what has been written as a header, with prototypes of kernel functions."""
+        # What they need stands before the condition that they are under.
+        prototypes = [self.prototype(type_id) for type_id in functions]
+        parts = [_HEAD.format(guard=guard), *self.pieces]
+        if prototypes:
+            parts += [_KFUNC_HEAD, *prototypes, _KFUNC_TAIL]
+        parts.append(_TAIL.format(guard=guard))
+        return "".join(parts)
 
     def name(self, type_id: int) -> str:
         """How C calls a type that has been written: ``struct event___2``, ``u32``."""

@@ -48,14 +48,18 @@ class Plan:
     """How to write a struct: packed or not, its alignment in bytes, and padding.
 
     ``pads`` holds what goes before the member of that index; its last index is their number.
+    ``aligned``: the alignment is to be said, because no member has it.
     """
 
-    __slots__ = ("align", "packed", "pads")
+    __slots__ = ("align", "aligned", "packed", "pads")
 
-    def __init__(self, packed: bool, align: int, pads: dict[int, Pads]) -> None:
+    def __init__(
+        self, packed: bool, align: int, pads: dict[int, Pads], aligned: bool = False
+    ) -> None:
         self.packed = packed
         self.align = align
         self.pads = pads
+        self.aligned = aligned
 
 
 def arrange(slots: Sequence[Slot], size: int, pointer_size: int) -> Plan:
@@ -85,11 +89,18 @@ def arrange_union(slots: Sequence[Slot], size: int) -> Plan:
     packed = bool(size % align)
     if packed:
         align = 1
-    took = _up(_up(widest, 8), 8 * align)
-    if took > 8 * size:
+    end = _up(widest, 8) // 8
+    if end > size:
         raise BtfError(f"a member of {widest} bits leaves the union of {size} bytes")
-    pads = _exact(0, 8 * size, _UNITS_LONG) if took < 8 * size else ()
-    return Plan(packed, align, {len(slots): pads} if pads else {})
+    if _up(end, align) == size:
+        return Plan(packed, align, {})
+    # Most probably because it is aligned; what has no size to say so is padding.
+    while align < size and _up(end, align) < size:
+        align *= 2
+    if _up(end, align) == size:
+        return Plan(packed, align, {}, aligned=True)
+    align = 1 if packed else max([1, *[slot.align for slot in slots]])
+    return Plan(packed, align, {len(slots): _exact(0, 8 * size, _UNITS_LONG)})
 
 
 def _natural(slots: Sequence[Slot], size: int, units: tuple[tuple[int, str], ...]) -> Plan | None:

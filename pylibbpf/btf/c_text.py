@@ -270,9 +270,13 @@ class CText:
             if isinstance(found, Union):
                 tail = [f"{indent}struct {{", *["\t" + line for line in tail], f"{indent}}};"]
             lines += tail
-        if len(lines) == 1:
+        if len(lines) == 1 and not found.size:
             return lines[0] + "}"
-        lines.append("\t" * level + ("} __attribute__((packed))" if plan.packed else "}"))
+        attributes = ["packed"] if plan.packed else []
+        if plan.aligned:
+            attributes.append(f"aligned({plan.align})")
+        end = f" __attribute__(({', '.join(attributes)}))" if attributes else ""
+        lines.append("\t" * level + "}" + end)
         text = "\n".join(lines)
         self.charge(len(text))
         return text

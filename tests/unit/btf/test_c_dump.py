@@ -229,7 +229,10 @@ def test_members_in_another_order_than_they_lie() -> None:
 
 def test_the_end_of_a_union() -> None:
     assert written(CHAR, Array(1, 1, 5), Union("u", 8, (member(2),))) == (
-        "union u {\n\tchar m[5];\n\tstruct {\n\t\tlong: 64;\n\t};\n};"
+        "union u {\n\tchar m[5];\n} __attribute__((aligned(4)));"
+    )
+    assert written(CHAR, Array(1, 1, 5), Union("u", 7, (member(2),))) == (
+        "union u {\n\tchar m[5];\n\tstruct {\n\t\tint: 32;\n\t\tshort: 16;\n\t\tchar: 8;\n\t};\n};"
     )
 
 

@@ -82,13 +82,17 @@ def test_padding_of_32_bits_has_no_long() -> None:
     [
         ([plain(0, 4), plain(0, 8)], 8, (False, 8, {})),
         ([plain(0, 4), field(0, 3)], 4, (False, 4, {})),
-        ([Slot(0, 40, 1)], 8, (False, 1, {1: "long:64"})),
+        ([Slot(0, 40, 1)], 8, (False, 4, {})),
+        ([plain(0, 8)], 64, (False, 64, {})),
+        ([Slot(0, 40, 1)], 7, (False, 1, {1: "int:32 short:16 char:8"})),
         ([plain(0, 4)], 5, (True, 1, {1: "int:32 char:8"})),
         ([], 0, (False, 1, {})),
     ],
 )
 def test_unions(slots: list[Slot], size: int, expected: tuple[bool, int, dict[int, str]]) -> None:
-    assert told(arrange_union(slots, size)) == expected
+    plan = arrange_union(slots, size)
+    assert told(plan) == expected
+    assert plan.aligned == (plan.align > max([1, *[slot.align for slot in slots]]))
 
 
 @pytest.mark.parametrize(
