@@ -262,16 +262,16 @@ def _kind_of_element(btf: Btf, type_id: int) -> bool:
 
 def _integer(name: str, text: str) -> int:
     """Read an integer as strtoull does with base 0; what is negative wraps around."""
-    digits = text.strip(" \t").lower()
-    sign = -1 if digits.startswith("-") else 1
-    digits = digits.lstrip("+-")
+    digits = text.lstrip(" \t\v\f\r\n").lower()
+    sign = -1 if digits[:1] == "-" else 1
+    digits = digits[digits[:1] in ("+", "-") :]
     base = 16 if digits.startswith("0x") else 8 if digits.startswith("0") else 10
-    try:
-        value = int(digits, base) if "_" not in digits else None
-    except ValueError:
-        value = None
-    if value is None or value >> 64:
+    known = "0123456789abcdef"[:base]
+    rest = digits.removeprefix("0x") if base == 16 else digits
+    plain = 0 < len(rest.lstrip("0") or "0") <= 64 and all(digit in known for digit in rest)
+    if not rest or not plain or int(rest, base) >> 64:
         raise RelocationError(f"extern {name!r}: this kernel's value {text!r} is no integer")
+    value = int(rest, base)
     return sign * value & (1 << 64) - 1
 
 
