@@ -280,11 +280,20 @@ def legacy_maps(elf: Elf) -> Iterator[tuple[MapSpec, Section, int]]:
 
 
 def struct_ops_maps(elf: Elf, btf: Btf | None) -> Iterator[tuple[MapSpec, Section, int]]:
-    """Read the tables of functions that are to become kernel operations, each a map."""
+    """Read the tables of functions that are to become kernel operations, each a map.
+
+    Raises:
+        BtfError: the object has no BTF.
+    """
     for section in elf.sections:
         name = section.name
-        if name not in STRUCT_OPS_SECTIONS or section.type != SHT_PROGBITS or btf is None:
+        if name not in STRUCT_OPS_SECTIONS or section.type != SHT_PROGBITS:
             continue
+        if btf is None:
+            raise BtfError(
+                f"the object has operations in {name!r} but no BTF to read them by (compile with "
+                "-g, and do not strip .BTF)"
+            )
         filled = sorted(elf.relocations(section), key=_offset)
         content = elf.content(section)
         for at, _, var in _placed(elf, btf, section):
@@ -372,20 +381,25 @@ def global_variables(elf: Elf, btf: Btf | None, section: Section) -> Iterator[Gl
     """
     known = set()
     total = 0
-    places = {(symbol.name, symbol.value) for symbol in elf.symbols_in(section)}
+    sizes = {(symbol.name, symbol.value): symbol.size for symbol in elf.symbols_in(section)}
     for var, offset in variables(btf, section.name) if btf is not None else ():
         symbol = symbol_of(elf, section, var.name)
         # In a linked object, several that are static may have one name.
-        own = _LINKAGE.get(var.linkage) == "static" and (var.name, offset) in places
+        own = _LINKAGE.get(var.linkage) == "static" and (var.name, offset) in sizes
         at = symbol.value if symbol is not None and not own else offset
         size = btf.sizeof(var.type_id) if btf is not None else 0
+        type_id: int | None = var.type_id
+        if 0 < sizes.get((var.name, at), 0) < size:
+            # clang takes a static array apart of which only some elements are used (GlobalOpt),
+            # and still gives each piece the type of the whole.
+            size, type_id = sizes[var.name, at], None
         known.add(var.name)
         total += size
         if total > 2 * section.size:
             raise ElfError(f"the variables of {section.name!r} overlap")
         yield _inside(
             section,
-            GlobalSpec(var.name, section.name, at, size, var.type_id, linkage(var.linkage)),
+            GlobalSpec(var.name, section.name, at, size, type_id, linkage(var.linkage)),
         )
     for symbol in elf.symbols_in(section):
         # Private constants of the compiler have no type and no BTF.

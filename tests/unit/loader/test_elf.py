@@ -168,6 +168,12 @@ def test_maps_without_btf(make_elf: Make) -> None:
         read(make_elf((".maps", PROGBITS, 3, bytes(32), 0, 0)))
 
 
+def test_operations_without_btf(make_elf: Make) -> None:
+    elf = make_elf((".struct_ops.link", PROGBITS, 3, bytes(16), 0, 0))
+    with pytest.raises(BtfError, match=r"'\.struct_ops\.link' but no BTF to read them by"):
+        read(elf)
+
+
 def test_names_that_are_not_text(make_elf: Make, make_symbols: MakeSymbols) -> None:
     table, strings = make_symbols(("f", 2, 1, 1, 0, 32))
     (function,) = read(

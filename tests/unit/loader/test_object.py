@@ -233,3 +233,12 @@ def test_static_variables_and_sections_of_their_own(shapes: ObjectSpec) -> None:
     found = {v.name: v for v in shapes.globals}
     assert (found["hidden"].linkage, found["hidden"].section) == ("static", ".data")
     assert shapes.initial(found["table"])[:8] == b"\1\0\0\0\2\0\0\0"
+
+
+def test_a_variable_that_the_compiler_took_apart_has_no_type(objects: Path) -> None:
+    """Its BTF has the type of the whole, which is longer than its section."""
+    spec = read(objects / "split.bpf.o")
+    (variable,) = spec.globals
+    assert variable.name.startswith("spread.")
+    assert (variable.size, variable.type_id) == (4, None)
+    assert spec.initial(variable) == bytes(4)
