@@ -120,8 +120,12 @@ class _Reader:
     def read(self) -> ObjectSpec:
         elf, btf = self.elf, self.btf
         self._read_maps()
+        named: set[str] = set()
         for section in elf.sections:
             if section.executable and section.size:
+                if section.name in named:  # by which .BTF.ext and we tell them apart
+                    raise ElfError(f"there are two sections of code named {section.name!r}")
+                named.add(section.name)
                 self._find_functions(section)
         functions = [
             function

@@ -129,6 +129,38 @@ def hit_a_section(chance: random.Random, data: bytearray, other: bytes) -> None:
         struct.pack_into("<I", data, at, chance.choice((*WORDS, chance.randrange(300))))
 
 
+@damage
+def retype(chance: random.Random, data: bytearray, other: bytes) -> None:
+    """Let types refer to others: what comes of it is well-formed, and may go round in circles."""
+    at = 0
+    if data[:4] == b"\x7fELF":
+        try:
+            section = ELFFile(BytesIO(data)).get_section_by_name(".BTF")
+            at = section["sh_offset"]
+        except Exception:  # as above
+            return
+    if data[at : at + 2] != b"\x9f\xeb" or len(data) < at + 24:
+        return
+    header, start, size = struct.unpack_from("<4xIII", data, at)
+    start += at + header
+    end = min(len(data), start + size)
+    records: list[tuple[int, int]] = []  # where each type is, and how many words it has
+    while start + 12 <= end and len(records) < 5000:
+        info = struct.unpack_from("<I", data, start + 4)[0]
+        kind, count = info >> 24 & 31, info & 0xFFFF
+        words = 3 + {1: 1, 3: 3, 14: 1, 17: 1}.get(kind, 0)
+        words += count * {4: 3, 5: 3, 6: 2, 13: 2, 15: 3, 19: 3}.get(kind, 0)
+        records.append((start, words))
+        start += 4 * words
+    for _ in range(chance.choice((1, 2, 8, 64)) if records else 0):
+        at, words = chance.choice(records)
+        if at + 4 * words <= end:
+            # The word behind info is a type of most kinds; so are some of what follows.
+            place = at + 4 * (2 if words <= 4 else chance.randrange(3, words))
+            if place + 4 <= end:
+                struct.pack_into("<I", data, place, chance.randrange(len(records) + 1))
+
+
 def open_in_the_kernel_engine(data: bytes) -> None:
     with pylibbpf.open_object(data, engine="kernel") as obj:
         for one in (*obj.programs.values(), *obj.maps.values()):

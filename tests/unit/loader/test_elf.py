@@ -129,6 +129,19 @@ def test_overlapping_functions_but_not_aliases(make_elf: Make, make_symbols: Mak
         read(of(("a", 2, 1, 1, 0, 32), ("b", 2, 1, 1, 16, 16)))
 
 
+def test_two_sections_of_code_with_one_name(make_elf: Make, make_symbols: MakeSymbols) -> None:
+    table, strings = make_symbols(("a", 2, 1, 1, 0, 16), ("b", 2, 1, 2, 0, 8))
+    with pytest.raises(ElfError, match="two sections of code named 'socket'"):
+        read(
+            make_elf(
+                ("socket", PROGBITS, 6, EXIT, 0, 0),
+                ("socket", PROGBITS, 6, EXIT[:8], 0, 0),
+                (".symtab", SYMTAB, 0, table, 4, 0),
+                (".strtab", STRTAB, 0, strings, 0, 0),
+            )
+        )
+
+
 def test_a_small_file_cannot_ask_for_much_memory(make_elf: Make) -> None:
     with pytest.raises(ElfError, match="bytes of zeros"):
         read(make_elf((".bss", NOBITS, 3, 1 << 40, 0, 0)))
