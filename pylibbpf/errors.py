@@ -238,7 +238,7 @@ class RunError(Error):
         self.source = ""
 
     def __str__(self) -> str:
-        lines = [self.problem]
+        lines = [self._what()]
         if self.insn is not None:
             name = f"program {self.program!r}, " if self.program else ""
             text = f": {self.text}" if self.text else ""
@@ -246,6 +246,9 @@ class RunError(Error):
         if self.source:
             lines.append(f"  in {self.source}")
         return "\n".join(lines)
+
+    def _what(self) -> str:
+        return self.problem
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_with_state, (type(self), self.args, self.__dict__))
@@ -275,6 +278,9 @@ class MemoryFault(RunError):
         self.region = region
         self.offset = offset
         self.register: int | None = None
+
+    def _what(self) -> str:
+        return self.problem if self.register is None else f"r{self.register}: {self.problem}"
 
 
 class BudgetError(RunError):

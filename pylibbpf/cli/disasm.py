@@ -41,11 +41,13 @@ def main(args: argparse.Namespace) -> int:
         said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         complain(f"{args.object}: {said}")
         return FAILED
-    wanted = list(spec.programs)
+    # A library of functions, or what an assembler made, has no programs.
+    all_ = list(spec.programs or spec.functions)
+    wanted = all_
     if args.program is not None:
         wanted = [each for each in spec.functions if each.name == args.program]
         if not wanted:
-            names = ", ".join(each.name for each in spec.programs) or "none"
+            names = ", ".join(each.name for each in all_) or "none"
             complain(f"{args.object}: no program {args.program!r}; there are: {names}")
             return MISUSED
     linker = Linker(spec)

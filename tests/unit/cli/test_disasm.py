@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from isa_objects import written
 
 from pylibbpf.cli import main
 from pylibbpf.cli.disasm import listing
 from pylibbpf.isa.asm import assemble
+from pylibbpf.isa.insn import encode
 from pylibbpf.loader.link import Linker
 from pylibbpf.loader.object import read
 
@@ -36,6 +38,16 @@ def test_all_programs_and_mistakes(examples: Path, capsys: pytest.CaptureFixture
     assert "no program 'nothing'; there are: enter_open" in capsys.readouterr().err
     assert main(["disasm", str(examples / "opensnoop.py")]) == 1
     assert "opensnoop.py" in capsys.readouterr().err
+
+
+def test_an_object_of_functions_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What an assembler, or the runner of bpf_conformance, makes has no program."""
+    path = tmp_path / "main.o"
+    path.write_bytes(written(encode(assemble("r0 = 7\nexit"))))
+    assert main(["disasm", str(path)]) == 0
+    assert "main:  ; SEC('.text')\n   0: (b7) r0 = 7\n" in capsys.readouterr().out
+    assert main(["disasm", str(path), "other"]) == 2
+    assert "no program 'other'; there are: main" in capsys.readouterr().err
 
 
 def test_every_listing_is_read_back(examples: Path, objects: Path) -> None:
