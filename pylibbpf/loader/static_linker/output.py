@@ -14,7 +14,6 @@ from pylibbpf.loader.elf import (
     R_BPF_64_ABS64,
     SHF_INFO_LINK,
     SHN_LORESERVE,
-    SHN_UNDEF,
     SHT_NOBITS,
     SHT_PROGBITS,
     SHT_REL,
@@ -235,7 +234,7 @@ class _File:
                     symbol.bind << 4 | symbol.type,
                     symbol.visibility,
                     number,
-                    0 if number == SHN_UNDEF else symbol.value,
+                    symbol.value,
                     symbol.size,
                 )
             )

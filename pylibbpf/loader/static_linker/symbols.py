@@ -6,6 +6,7 @@ import dataclasses
 
 from pylibbpf.errors import BtfError, ElfError
 from pylibbpf.loader.elf import (
+    SHN_LORESERVE,
     SHN_UNDEF,
     STB_GLOBAL,
     STB_LOCAL,
@@ -94,10 +95,7 @@ class Symbols:
         for one in self.globals.values():
             number, winner = one.winner
             made = _moved(number, winner, merged)
-            if made is None:
-                raise ElfError(
-                    f"{inputs[number].label}: {one.name!r} is in a section that is left out"
-                )
+            assert made is not None  # resolve() takes no others
             symbols = [symbol for _, symbol in one.declared]
             strong = any(symbol.bind == STB_GLOBAL for symbol in symbols)
             made = dataclasses.replace(
@@ -141,7 +139,9 @@ def _moved(number: int, symbol: Symbol, merged: Merged) -> OutSymbol | None:
     value = symbol.value
     if place is not None:
         section, value = place[0], place[1] + value
-    elif symbol.section and symbol.section < 0xFF00:
+    elif symbol.section == SHN_UNDEF:
+        return OutSymbol(symbol.name, section, 0, 0, symbol.type, symbol.bind, symbol.visibility)
+    elif symbol.section < SHN_LORESERVE:
         return None
     return OutSymbol(
         symbol.name, section, value, symbol.size, symbol.type, symbol.bind, symbol.visibility
