@@ -51,7 +51,10 @@ class Kconfig:
     @classmethod
     def running(cls) -> Kconfig:
         """The kernel that runs this; its options are read when one is asked for."""
-        found = cls({}, version=_running_version())
+        # Since 4.17, x86-64 has the wrappers, arm64 since 4.19: what is asked is whether a probe
+        # can be placed at one.
+        can_probe = os.path.exists("/sys/bus/event_source/devices/kprobe/type")
+        found = cls({}, version=_running_version(), syscall_wrapper=can_probe)
         found._values = None
         return found
 
@@ -74,10 +77,7 @@ class Kconfig:
 
     @property
     def syscall_wrapper(self) -> bool:
-        """Whether a probe at ``__x64_sys_...`` works, as libbpf's own probe finds out.
-
-        It tries one. Here, the kernel must be able to place probes, and have the wrappers.
-        """
+        """Whether a probe can be placed at ``__x64_sys_...``; libbpf tries one."""
         if self._syscall_wrapper is None:
             self._syscall_wrapper = all(
                 self.get(f"CONFIG_{option}") == "y"

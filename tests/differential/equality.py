@@ -234,9 +234,11 @@ def _open_descriptors(
     loaded: Loaded, theirs: libbpf_load.Program, names: dict[int, tuple[str, str]]
 ) -> set[int]:
     """Where a map's descriptor stands that has no name, as the kernel refused one before it."""
+    # Nor has that of a jump table, which is a map that libbpf shows nobody.
+    tables = {at for at, (kind, _) in names.items() if kind == "table"}
     if loaded.refused != "map":
-        return set()
-    return {
+        return tables
+    return tables | {
         at
         for at, (kind, _) in names.items()
         if kind == "map"
@@ -254,6 +256,8 @@ def normal(program: RelocatedProgram) -> tuple[bytes, dict[int, tuple[str, str]]
         insn = insns[at]
         if reference.kind in (ReferenceKind.MAP, ReferenceKind.DATA):
             names[at] = ("map", reference.target)
+        elif reference.kind is ReferenceKind.JUMP_TABLE:
+            names[at] = ("table", reference.target)
         elif reference.module and insn.code == isa.CALL_CODE:
             names[at] = ("module", reference.module)
             insns[at] = isa.Insn(insn.code, insn.dst, insn.src, 0, insn.imm)
