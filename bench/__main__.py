@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import bring
+import btf
 import guest_session
 import loader_speed
 import memory
@@ -35,6 +36,7 @@ JOBS = ("load", "data")  # beside the peers
 # What measures and prints by itself, given the rounds; those in LONG only when named.
 OTHERS = {
     "memory": memory.main,
+    "btf": btf.main,
     "loader": loader_speed.main,
     "vm": vm_speed.main,
     "vm-boot": vm_boot.main,

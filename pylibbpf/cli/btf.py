@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -124,7 +125,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run one of the verbs."""
-    return _write(args) if args.btf_verb == "c" else _compare(args)
+    # Types refer to each other by number: there is nothing to collect, and looking for it among
+    # a kernel's 100,000 types takes a fifth of the time.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return _write(args) if args.btf_verb == "c" else _compare(args)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _problem(path: str, error: Error | OSError) -> None:
