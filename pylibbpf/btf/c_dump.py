@@ -192,7 +192,7 @@ class CDump:
         before, after = self._text.spell(function.type_id)
         name = identifier(function.name)
         if name in self._text.idents:
-            return f"/* {before}{name}{after}: the name is taken */\n"
+            return f"/* {name}: the name is taken */\n"
         fast = " __bpf_fastcall" if FASTCALL in tags else ""
         text = f"extern {before}{self._text.idents.give(name)}{after} __weak __ksym{fast};\n"
         self._text.charge(len(text))

@@ -84,7 +84,7 @@ class Names:
 
     def give(self, name: str) -> str:
         """Return the name, or the next that nobody has."""
-        name = identifier(name)
+        name = identifier(name) or "_"
         made = name
         while True:
             count = self._seen[name] = self._seen.get(name, 0) + 1

@@ -82,7 +82,7 @@ class CText:
         return known
 
     def _tag_name(self, found: Struct | Union | Enum | Enum64 | Fwd, word: str) -> str:
-        name = identifier(found.name)
+        name = identifier(found.name) or "_"
         alike = self._words.setdefault(name, word) == word
         if isinstance(found, Fwd) or (isinstance(found, _ENUMERATIONS) and not found.values):
             # What is only declared is taken for the first that has this name.
@@ -161,6 +161,8 @@ class CText:
                 if word not in qualifiers and (word != "restrict" or self._is_pointer(type_id)):
                     qualifiers.append(word)
             elif isinstance(found, TypeTag):
+                if found.attribute and not _is_attribute(found.name):
+                    raise BtfError(f"BTF type {type_id}: {found.name!r} is no attribute of C")
                 text = found.name if found.attribute else f"btf_type_tag({_quoted(found.name)})"
                 before = f"__attribute__(({text})) {before}"
             else:
@@ -413,6 +415,14 @@ def _quoted(text: str) -> str:
     """A string literal of C."""
     plain = all(c.isascii() and c.isprintable() and c not in '"\\' for c in text)
     return f'"{text}"' if plain else '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _is_attribute(text: str) -> bool:
+    """Whether this is ``word`` or ``word(...)``, and cannot become other C."""
+    word, _, rest = text.partition("(")
+    inner = rest.removesuffix(")")
+    allowed = all(c.isascii() and (c.isalnum() or c in "_, ") for c in inner)
+    return word.isascii() and word.isidentifier() and allowed and bool(rest) == (inner != rest)
 
 
 def _escaped(char: str) -> str:

@@ -314,6 +314,25 @@ def test_names_that_are_none() -> None:
     assert "typedef int na_ve;" in text
 
 
+@pytest.mark.parametrize("name", ["address_space(1)", "noderef", "aligned(8, 4)", "empty()"])
+def test_attributes(name: str) -> None:
+    text = declared(TypeTag(name, 0, attribute=True), Ptr(1))
+    assert text == f"void __attribute__(({name})) *m"
+
+
+@pytest.mark.parametrize(
+    "name", ["a))) int evil; (((", "a(1", "a)", "", "a(\n#x)", "1", 'a("x")', "a(b)c"]
+)
+def test_attributes_that_would_become_other_c(name: str) -> None:
+    with pytest.raises(BtfError, match="is no attribute of C"):
+        declared(TypeTag(name, 0, attribute=True), Ptr(1))
+
+
+def test_types_without_a_name_that_have_to_have_one() -> None:
+    text = written(INT, Typedef("", 1), Enum("e", 4, False, (("", 1), ("", 2))))
+    assert text == "typedef int _;\nenum e {\n\t____2 = 1,\n\t____3 = 2,\n};"
+
+
 def test_the_compilers_list_of_arguments() -> None:
     """Its va_list has another size for BPF, so that a member is spelled as what it is."""
     text = written(
@@ -386,7 +405,7 @@ def test_a_header_of_some_types() -> None:
 
 def test_a_function_whose_name_is_taken() -> None:
     types = [INT, Typedef("f", 1), FuncProto(0, ()), Func("f", 3), DeclTag("bpf_kfunc", 4)]
-    assert "/* void f(void): the name is taken */" in c_header(Btf.from_types(types))
+    assert "/* f: the name is taken */" in c_header(Btf.from_types(types))
 
 
 def test_a_module_and_its_kernel() -> None:
