@@ -73,8 +73,10 @@ def _prepare_long(config: pytest.Config) -> None:
     os.environ["PYLIBBPF_TEST_SEED"] = str(effort.SEED)
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
-    return f"long tests: {effort.again()}" if _long(config) else None
+def pytest_report_header(config: pytest.Config) -> str:
+    if _long(config):
+        return f"long tests: {effort.again()}"
+    return f"random tests: PYLIBBPF_TEST_SEED={effort.SEED}"
 
 
 def pytest_terminal_summary(
