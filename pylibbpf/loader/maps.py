@@ -101,11 +101,18 @@ def symbol_of(elf: Elf, section: Section, name: str) -> Symbol | None:
 
 
 def _placed(elf: Elf, btf: Btf, section: Section) -> list[tuple[int, Symbol | None, Var]]:
-    """List the variables of a section in the order of their places, as libbpf sorts them."""
+    """List the variables of a section in the order of their places, as libbpf sorts them.
+
+    In what a linker wrote (the section has a size in BTF), BTF tells the places, and libbpf does
+    not ask the symbols (btf_fixup_datasec).
+    """
     found = []
+    sizes = [btf.type(each) for each in btf.find(section.name, Kind.DATASEC)]
+    linked = any(isinstance(each, Datasec) and each.size for each in sizes)
     for var, offset in variables(btf, section.name):
         symbol = symbol_of(elf, section, var.name)
-        found.append((symbol.value if symbol is not None else offset, symbol, var))
+        place = offset if linked or symbol is None else symbol.value
+        found.append((place, symbol, var))
     found.sort(key=lambda each: each[0])
     return found
 

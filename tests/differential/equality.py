@@ -43,7 +43,7 @@ class Verdict(enum.Enum):
     OLDER = "only this libbpf refuses, which is an older one"
     ONLY_LIBBPF = "only libbpf refuses"
     ONLY_WE = "only we refuse"
-    MAP = "equal, but the kernel refuses a map"
+    KERNEL = "equal, but the kernel refuses a map or the types"
     LEGACY = "only we read: legacy maps"
     NOT_DONE = "not done yet"
     CRASH = "crash"
@@ -53,7 +53,10 @@ class Verdict(enum.Enum):
         return self in _GOOD
 
 
-_GOOD = (Verdict.EQUAL, Verdict.BOTH_REFUSE, Verdict.MAP, Verdict.LEGACY, Verdict.OLDER)
+_GOOD = (Verdict.EQUAL, Verdict.BOTH_REFUSE, Verdict.KERNEL, Verdict.LEGACY, Verdict.OLDER)
+
+# Where the kernel ends it, not libbpf: it refuses a map, or the object's types.
+_RELOCATED = (None, "map", "btf")
 
 # What of ours answers what of libbpf's (libbpf_load.STEPS).
 _REASONS: dict[str, tuple[type[Exception], ...]] = {
@@ -110,7 +113,7 @@ def compare(path: Path, *, libbpf: str | None = None, btf: str | None = None) ->
         return Comparison(str(path), *_refused(theirs, error))
     except Exception:  # of any kind: it is what is looked for
         return Comparison(str(path), Verdict.CRASH, traceback.format_exc(limit=-3))
-    if theirs.refused not in (None, "map"):
+    if theirs.refused not in _RELOCATED:
         legacy = any(word in line for line in theirs.messages for word in _LEGACY)
         older = Verdict.OLDER if _version(theirs) < MIRRORED else Verdict.ONLY_LIBBPF
         verdict = Verdict.LEGACY if legacy else older
@@ -118,8 +121,8 @@ def compare(path: Path, *, libbpf: str | None = None, btf: str | None = None) ->
     different = list(differences(theirs, ours))
     verdict = Verdict.DIFFERENT if different else Verdict.EQUAL
     detail = "\n".join(different)
-    if theirs.refused == "map" and not different:
-        verdict, detail = Verdict.MAP, _said(theirs)
+    if theirs.refused is not None and not different:
+        verdict, detail = Verdict.KERNEL, _said(theirs)
     return Comparison(
         str(path),
         verdict,
@@ -145,12 +148,13 @@ def _target(path: str) -> Target:
 
 
 def _said(theirs: Loaded) -> str:
-    return f"libbpf ({theirs.refused}, errno {theirs.errno}): " + " | ".join(theirs.messages[:4])
+    lines = [line.partition("\n")[0] for line in theirs.messages[:4]]  # of a log the first
+    return f"libbpf ({theirs.refused}, errno {theirs.errno}): {' | '.join(lines)}"
 
 
 def _refused(theirs: Loaded, error: Exception) -> tuple[Verdict, str]:
     detail = f"we: {type(error).__name__}: {error}"
-    if theirs.refused in (None, "map"):
+    if theirs.refused in _RELOCATED:
         return Verdict.ONLY_WE, detail
     same = isinstance(error, _REASONS.get(theirs.refused or "", ()))
     return (Verdict.BOTH_REFUSE if same else Verdict.OTHER_REASON), f"{_said(theirs)}\n{detail}"
@@ -236,7 +240,7 @@ def _open_descriptors(
     """Where a map's descriptor stands that has no name, as the kernel refused one before it."""
     # Nor has that of a jump table, which is a map that libbpf shows nobody.
     tables = {at for at, (kind, _) in names.items() if kind == "table"}
-    if loaded.refused != "map":
+    if loaded.refused is None:
         return tables
     return tables | {
         at

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from struct import pack
 
 import pytest
 
+from pylibbpf.btf.types import Datasec, Kind
+from pylibbpf.errors import ElfError
 from pylibbpf.isa import insn as isa
 from pylibbpf.loader.link import Linker, sending_calls
 from pylibbpf.loader.object import read, source_line
+from pylibbpf.loader.static_linker import link_objects
 from pylibbpf.spec import (
     CoreKind,
     ExternKind,
@@ -242,3 +246,22 @@ def test_a_variable_that_the_compiler_took_apart_has_no_type(objects: Path) -> N
     assert variable.name.startswith("spread.")
     assert (variable.size, variable.type_id) == (4, None)
     assert spec.initial(variable) == bytes(4)
+
+
+def test_places_of_maps_in_what_a_linker_wrote_are_those_of_its_types(objects: Path) -> None:
+    """libbpf asks no symbol there: an object whose linker got one of the two wrong is refused."""
+    linked = link_objects([objects / f"link_{part}.bpf.o" for part in ("main", "more", "store")])
+    spec = read(linked)
+    assert spec.btf is not None
+    used = next(
+        r.target for f in spec.functions for r in f.references if r.kind is ReferenceKind.MAP
+    )
+    (datasec,) = (spec.btf.type(each) for each in spec.btf.find(".maps", Kind.DATASEC))
+    assert isinstance(datasec, Datasec)
+    assert datasec.size
+    (info,) = (v for v in datasec.vars if spec.btf.type(v.type_id).name == used)
+    record = pack("<III", info.type_id, info.offset, info.size)
+    moved = pack("<III", info.type_id, datasec.size, info.size)
+    assert linked.count(record) == 1
+    with pytest.raises(ElfError, match=f"refers to {used!r} in section '.maps', where no map"):
+        read(linked.replace(record, moved))
