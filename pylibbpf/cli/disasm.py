@@ -104,5 +104,7 @@ def _note(
     asked = [each for each in function.core if each.insn == offset]
     said = ", ".join(f"{each.kind.value} of {each.path or each.type_name}" for each in asked)
     if said and insn.code == isa.CALL_CODE and insn.imm == POISON:
-        return f"poison: the kernel has no answer to {said}"
+        answer = linked.core.get(at) if isinstance(linked, RelocatedProgram) else None
+        why = answer.why if answer is not None else "the kernel has no answer"
+        return f"poison for {said}: {why}"
     return said

@@ -15,7 +15,7 @@ is not is null or an empty list.
     ``insns`` (each instruction: 8 bytes in hex), ``references``, ``functions`` (``insn``,
     ``name``: where each function of the program starts), ``lines`` (``insn``, ``file``, ``line``,
     ``text``: from there on), ``core`` (CO-RE relocations: ``insn``, ``kind``, ``type``, ``access``,
-    ``path``, ``poison``: nothing was found).
+    ``path``, ``poison``: nothing was found, ``why``: what was looked for and not found, or "").
 ``maps``
     In the order of creation: ``name``, ``kind``, ``section``, ``type``, ``key_size``,
     ``value_size``, ``max_entries``, ``flags``, ``map_extra``, ``numa_node``, ``pinning``,
@@ -165,6 +165,7 @@ def _program(program: RelocatedProgram) -> dict[str, Any]:
                 "access": each.access,
                 "path": each.path,
                 "poison": _poisoned(program.insns[start + each.insn]),
+                "why": program.core[start + each.insn].why,
             }
             for start, function in program.parts
             for each in function.core

@@ -35,7 +35,6 @@ from pylibbpf.uapi.helpers import HELPERS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pylibbpf.btf.core import Resolution
     from pylibbpf.loader.link import Linked
     from pylibbpf.spec import CoreRelocation
 
@@ -157,7 +156,7 @@ class _Check:
             self.resolved += 1
             return
         candidates = tuple(dict.fromkeys(each.name for each in resolution.candidates))
-        problem = _problem(function, relocation, _why(resolution), candidates)
+        problem = _problem(function, relocation, resolution.why, candidates)
         self.poisoned.setdefault(place, {})[at] = problem
 
     def _follow(self, spec: ObjectSpec, missing: dict[str, str]) -> None:
@@ -287,38 +286,6 @@ def _asked(relocation: CoreRelocation) -> str:
         return relocation.type_name
     join = "::" if relocation.kind.of_enum else "" if relocation.path[0] == "[" else "."
     return f"{relocation.type_name}{join}{relocation.path}"
-
-
-def _why(resolution: Resolution) -> str:
-    """Why nothing was found, in words."""
-    local = resolution.local
-    root = local.btf.c_name(local.root)
-    if not resolution.candidates:
-        return f"this kernel has no {root}"
-    if not resolution.poison:
-        return (
-            f"{resolution.asked} has {resolution.size} bytes in this kernel and "
-            f"{resolution.original_size} in the object, and is no plain number or pointer"
-        )
-    if resolution.kind.of_enum:
-        return f"{root} has no {local.path} in this kernel"
-    nearest = max(
-        (each for each in resolution.candidates if each.miss is not None),
-        key=lambda each: each.miss.step if each.miss is not None else 0,
-        default=None,
-    )
-    if nearest is None or nearest.miss is None:
-        return f"{root} is another one in this kernel"
-    miss, btf = nearest.miss, nearest.btf
-    where = btf.c_name(miss.type_id)
-    step = local.steps[miss.step]
-    if step.name is None:
-        return f"{where} has no element {step.index} in this kernel"
-    if miss.member is None:
-        return f"{where} has no member {step.name} in this kernel"
-    members = getattr(btf.strip(miss.type_id), "members", ())
-    theirs = btf.c_name(members[miss.member].type_id) if miss.member < len(members) else "another"
-    return f"{where}.{step.name} is of another type in this kernel: {theirs}"
 
 
 def portability(

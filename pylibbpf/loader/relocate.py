@@ -33,7 +33,7 @@ from pylibbpf.uapi.sections import section
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from pylibbpf.btf.core import Target
+    from pylibbpf.btf.core import Resolution, Target
     from pylibbpf.spec import CoreRelocation, JumpTable, Line, MapSpec, ObjectSpec
 
 __all__ = ["RelocatedMap", "RelocatedObject", "RelocatedProgram", "relocate"]
@@ -112,6 +112,7 @@ class _Relocation:
         self.arena: str | None = None
         self.arena_offset = 0
         self.left = _MOST_IN_ALL
+        self.answers: dict[tuple[str, int], dict[int, Resolution]] = {}
         _check(spec)
         self.struct_ops = StructOps(spec)
         for each in spec.maps:
@@ -200,15 +201,15 @@ class _Relocation:
         asked.sort(key=lambda each: each[0])
         for _, place, function, each in asked:
             try:
-                patch(
-                    code[place], each.insn, resolver.resolve(each.kind, each.type_id, each.access)
-                )
+                answer = resolver.resolve(each.kind, each.type_id, each.access)
+                patch(code[place], each.insn, answer)
             except CoreError as error:
                 line = function.line(each.insn)
                 error.program, error.insn = function.name, each.insn
                 if line is not None:
                     error.source = f"{line.file}:{line.number}: {line.text.strip()}"
                 raise
+            self.answers.setdefault(place, {})[each.insn] = answer
         encoded = {place: isa.encode(insns) for place, insns in code.items()}
         return [
             dataclasses.replace(f, code=encoded.get((f.section, f.offset), f.code))
@@ -247,6 +248,11 @@ class _Relocation:
             parts=linked.parts,
             functions=_function_info(linked),
             lines=_line_info(linked),
+            core={
+                start + at: answer
+                for start, each in linked.parts
+                for at, answer in self.answers.get((each.section, each.offset), {}).items()
+            },
             kernel_type_id=role.type_id if role is not None else 0,
             module=role.module if role is not None else "",
         )

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pylibbpf.btf.core import Resolution
     from pylibbpf.isa.insn import Insn
     from pylibbpf.spec import FunctionSpec, Line, MapKind, Reference
 
@@ -25,8 +26,9 @@ class RelocatedProgram:
     USDT program, libbpf 1.3 and later set the attach type as they load it, where the kernel takes
     many probes in one link), ``flags`` those of BPF_PROG_LOAD. ``parts`` are the functions and
     where each starts; ``functions`` are the BTF ids of their types, by instruction, empty where
-    the object does not tell them all; ``lines`` count in instructions of the whole.
-    ``kernel_type_id`` of a struct_ops program is the kernel's struct, in the BTF of ``module``.
+    the object does not tell them all; ``lines`` count in instructions of the whole. ``core`` are
+    the answers to CO-RE relocations, by instruction: why one was poisoned, too. ``kernel_type_id``
+    of a struct_ops program is the kernel's struct, in the BTF of ``module``.
     """
 
     name: str
@@ -39,6 +41,7 @@ class RelocatedProgram:
     parts: tuple[tuple[int, FunctionSpec], ...] = dataclasses.field(repr=False)
     functions: tuple[tuple[int, int], ...] = dataclasses.field(repr=False, default=())
     lines: tuple[Line, ...] = dataclasses.field(repr=False, default=())
+    core: dict[int, Resolution] = dataclasses.field(repr=False, default_factory=dict)
     kernel_type_id: int = 0
     module: str = ""
 

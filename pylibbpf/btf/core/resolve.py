@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 
+from pylibbpf.btf.core import explain
 from pylibbpf.btf.core.access import Spec, local_spec
 from pylibbpf.btf.core.kind import CoreKind
 from pylibbpf.btf.core.match import Miss, compatible, match_enumerator, match_field, matches
@@ -36,14 +37,16 @@ _ANSWERED = frozenset(
 class Candidate:
     """A type of the target that was looked at, and what came of it.
 
-    ``owner`` is "vmlinux" or a module's name. ``spec`` is where the path led in it, None where it
-    did not; ``miss`` is where it ended then, None where types were compared as a whole.
+    ``owner`` is "vmlinux" or a module's name. ``spec`` is where the path led in it and ``number``
+    its answer, both None where it fits not; ``miss`` is where the path ended then, None where
+    types were compared as a whole.
     """
 
     owner: str
     btf: Btf = dataclasses.field(repr=False)
     type_id: int
     spec: Spec | None = dataclasses.field(repr=False, default=None)
+    number: int | None = None
     miss: Miss | None = dataclasses.field(repr=False, default=None)
 
     @property
@@ -87,6 +90,16 @@ class Resolution:
     def asked(self) -> str:
         """What was asked about, in C: ``struct task_struct.files.fd[0]``."""
         return asked(self.kind, self.local)
+
+    @property
+    def why(self) -> str:
+        """Why the answer is no, or none at all, in a sentence; "" where it is neither."""
+        return explain.why(self)
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """A line for each type that was looked at, with its id and whose it is."""
+        return explain.lines(self.kind, self.local, self.candidates)
 
 
 def asked(kind: CoreKind, spec: Spec) -> str:
@@ -135,7 +148,9 @@ class Resolver:
         try:
             return self._resolve(kind, type_id, access)
         except Stop as stop:
-            raise CoreError(stop.problem, errno=stop.errno, kind=kind.value) from None
+            raise CoreError(
+                stop.problem, errno=stop.errno, kind=kind.value, details=stop.details
+            ) from None
 
     def _resolve(self, kind: CoreKind, type_id: int, access: str) -> Resolution:
         if kind is CoreKind.TYPE_ID_LOCAL:
@@ -170,25 +185,24 @@ class Resolver:
     ) -> Resolution:
         local = self._local(kind, type_id, access)
         candidates: list[Candidate] = []
-        values: list[tuple[Candidate, Value]] = []
+        values: list[Value] = []
         ours = None
         for owner, btf, target_id in seen:
             self._budget.take()
-            candidate = self._try(kind, local, owner, btf, target_id)
-            candidates.append(candidate)
-            if candidate.spec is None:
+            spec, miss = self._try(kind, local, owner, btf, target_id)
+            if spec is None:
+                candidates.append(Candidate(owner, btf, target_id, miss=miss))
                 continue
             ours = ours or value_of(kind, local)
-            theirs = value_of(kind, candidate.spec)
-            if values:
-                _agree(kind, local, values[0], (candidate, theirs))
-            values.append((candidate, theirs))
-        if not values:
+            values.append(value_of(kind, spec))
+            candidates.append(Candidate(owner, btf, target_id, spec, values[-1].number))
+            _agree(kind, local, candidates, values)
+        if ours is None:
             return self._nothing(kind, local, candidates)
-        assert ours is not None
-        theirs = values[0][1]
+        theirs = values[0]
+        found = next(each for each in candidates if each.matched)
         bad_size = ours.size != theirs.size and not may_resize(
-            self.local.type(ours.type_id), values[0][0].btf.type(theirs.type_id)
+            self.local.type(ours.type_id), found.btf.type(theirs.type_id)
         )
         return Resolution(
             kind,
@@ -203,7 +217,10 @@ class Resolver:
             tuple(candidates),
         )
 
-    def _try(self, kind: CoreKind, local: Spec, owner: str, btf: Btf, target_id: int) -> Candidate:
+    def _try(
+        self, kind: CoreKind, local: Spec, owner: str, btf: Btf, target_id: int
+    ) -> tuple[Spec | None, Miss | None]:
+        """Give where the path leads in a candidate, or where it ends."""
         spec = Spec(btf, target_id, btf.pointer_size)
         budget = self._budget
         miss = None
@@ -218,9 +235,9 @@ class Resolver:
             else:
                 hit = compatible(local.btf, local.root, btf, target_id, budget)
         except Stop as stop:
-            where = f"{btf.c_name(target_id)} (type {target_id} of {owner})"
+            where = explain.place(owner, btf, target_id)
             raise Stop(f"{where} cannot be looked through: {stop.problem}", stop.errno) from None
-        return Candidate(owner, btf, target_id, spec if hit else None, miss)
+        return (spec if hit else None), miss
 
     def _nothing(self, kind: CoreKind, local: Spec, candidates: list[Candidate]) -> Resolution:
         ours = value_of(kind, local)
@@ -238,21 +255,13 @@ class Resolver:
         )
 
 
-def _agree(
-    kind: CoreKind, local: Spec, first: tuple[Candidate, Value], other: tuple[Candidate, Value]
-) -> None:
-    """Raises: Stop, where two candidates give different answers."""
-    (one, ours), (two, theirs) = first, other
-    assert one.spec is not None
-    assert two.spec is not None
-    if one.spec.bit_offset == two.spec.bit_offset and ours.number == theirs.number:
+def _agree(kind: CoreKind, local: Spec, candidates: list[Candidate], values: list[Value]) -> None:
+    """Raises: Stop, where the last candidate gives another answer than the first that fits."""
+    specs = [each.spec for each in candidates if each.spec is not None]
+    if specs[0].bit_offset == specs[-1].bit_offset and values[0].number == values[-1].number:
         return
     raise Stop(
-        f"{asked(kind, local)} is ambiguous: {ours.number} in {_place(one)}, "
-        f"{theirs.number} in {_place(two)}",
+        f"{asked(kind, local)} is ambiguous: types of this name differ, and so does the answer",
         errno.EINVAL,
+        explain.lines(kind, local, candidates),
     )
-
-
-def _place(candidate: Candidate) -> str:
-    return f"{candidate.name} (type {candidate.type_id} of {candidate.owner})"

@@ -16,12 +16,15 @@ _EACH, _ALL = 200_000, 10_000_000
 
 
 class Stop(Exception):
-    """No answer: ``errno`` is what libbpf gives up with here."""
+    """No answer: ``errno`` is what libbpf gives up with here, ``details`` are lines below."""
 
-    def __init__(self, problem: str, number: int = errno.EINVAL) -> None:
+    def __init__(
+        self, problem: str, number: int = errno.EINVAL, details: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(problem)
         self.problem = problem
         self.errno = number
+        self.details = details
 
 
 class Budget:

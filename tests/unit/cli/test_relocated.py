@@ -41,7 +41,7 @@ def test_json_is_one_object_a_line_and_its_keys_are_stable(
     ]  # fmt: skip
     assert list(program["references"][0]) == ["insn", "kind", "name", "offset", "module"]
     assert list(program["lines"][0]) == ["insn", "file", "line", "text"]
-    assert list(program["core"][0]) == ["insn", "kind", "type", "access", "path", "poison"]
+    assert list(program["core"][0]) == ["insn", "kind", "type", "access", "path", "poison", "why"]
     assert list(facts["maps"][0]) == [
         "name", "kind", "section", "type", "key_size", "value_size", "max_entries", "flags",
         "map_extra", "numa_node", "pinning", "key_type_id", "value_type_id", "inner", "values",
@@ -61,6 +61,8 @@ def test_instructions_are_raw_and_references_have_names(host: Path, objects: Pat
         assert second.imm == each["offset"]
     poisoned = [each for each in program["core"] if each["poison"]]
     assert [each["path"] for each in poisoned] == ["pylibbpf_no_such_field"]
+    said = "the kernel's struct task_struct has no member pylibbpf_no_such_field"
+    assert [each["why"] for each in poisoned] == [said]
     assert insns[poisoned[0]["insn"]] == Insn(isa.CALL_CODE, imm=POISON)
     assert program["functions"] == [{"insn": 0, "name": "guarded"}]
 
@@ -97,7 +99,7 @@ def test_one_program_and_another_kernels_btf(
     arguments = ["inspect", "--relocated", path, "--btf", str(older), "--program", "guarded"]
     assert main(arguments) == 0
     out = capsys.readouterr().out
-    assert "poison: the kernel has no answer to byte_off of real_parent" in out
+    assert "poison for byte_off of real_parent: the kernel's struct task_struct has no" in out
     assert "guarded:  ; SEC('raw_tp')" in out
     assert "unguarded:" not in out
     assert "data .bss+" in out

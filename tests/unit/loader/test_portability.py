@@ -88,7 +88,7 @@ def test_a_problem_says_where_and_what_was_looked_at(objects: Path) -> None:
         for each in problems(objects / "core.bpf.o", kernel(members=("tgid", "comm")))
         if each.verdict is Verdict.FAILS
     ]
-    assert found.message == "struct task_struct has no member real_parent in this kernel"
+    assert found.message == "the kernel's struct task_struct has no member real_parent"
     assert (found.function, found.candidates) == ("guarded", ("struct task_struct",))
     assert found.relocation is not None
     assert found.relocation.kind.value == "byte_off"
@@ -100,8 +100,8 @@ def test_a_problem_says_where_and_what_was_looked_at(objects: Path) -> None:
 def test_a_type_that_is_not_there(objects: Path) -> None:
     none = Kernel(Btf.from_types([Int("int", 4, 32)]))
     found = problems(objects / "core.bpf.o", none)
-    assert {each.message for each in found} == {"this kernel has no struct task_struct"} | {
-        "this kernel has no struct task_struct___wrong"
+    assert {each.message for each in found} == {"the kernel has no struct task_struct"} | {
+        "the kernel has no struct task_struct___wrong"
     }
 
 
@@ -115,8 +115,11 @@ def test_a_member_of_another_type(objects: Path) -> None:
         )
     )
     found = {each.message for each in problems(objects / "core.bpf.o", other)}
-    assert "struct task_struct.real_parent is of another type in this kernel: int" in found
-    assert "struct task_struct.tgid is of another type in this kernel: struct task_struct" in found
+    start = "the kernel's struct task_struct."
+    ours = "than the object's struct task_struct *"
+    assert f"{start}real_parent is of another type, int, {ours}" in found
+    ours = "than the object's int"
+    assert f"{start}tgid is of another type, struct task_struct, {ours}" in found
 
 
 @pytest.mark.parametrize("version", [None, (6, 1, 0), (100, 0, 0)])
