@@ -11,6 +11,7 @@ import core_objects
 import core_pairs
 import pytest
 from core_objects import Question
+from differential import libbpf_load
 from differential.libbpf_core import Libbpf
 from effort import cases
 
@@ -23,6 +24,7 @@ from pylibbpf.errors import CoreError
 from pylibbpf.isa import insn as isa
 from pylibbpf.loader import object as loader
 from pylibbpf.loader.patch import patch
+from pylibbpf.loader.relocate import relocate
 
 QUESTIONS = 16
 
@@ -110,6 +112,19 @@ class Pair:
 def test_random_types(libbpf: Libbpf, tmp_path: Path, part: int) -> None:
     for number in range(15):
         Pair(libbpf, tmp_path, random.Random(f"{part} {number}")).check()
+
+
+def test_every_kind_as_a_compiler_writes_it(bpf: None, objects: Path) -> None:
+    """Programs for the types of a made-up kernel, whose BTF is in another object."""
+    path, kernel = objects / "core_kinds.bpf.o", objects / "core_kernel.bpf.o"
+    theirs = libbpf_load.load(path, btf=kernel)
+    assert theirs.refused is None, theirs.messages
+    types = loader.read(kernel).btf
+    assert types is not None
+    ours = relocate(loader.read(path), target=Target(types))
+    assert {each.name: each.code.hex() for each in theirs.programs} == {
+        each.name: isa.encode(each.insns).hex() for each in ours.programs
+    }
 
 
 @pytest.mark.long

@@ -145,7 +145,7 @@ def _near(name: str, names: Iterable[str]) -> str:
 
     known, wanted = list(names), name.strip("_")
     found = [each for each in known if each.strip("_") == wanted]
-    found = found or get_close_matches(name, known, 1, 0.8)
+    found = found or get_close_matches(name, known, 1, 0.9)
     return f" (it has {found[0]})" if found else ""
 
 
