@@ -41,7 +41,7 @@ VA_LIST = "__builtin_va_list"
 _MODES = {1: "QI", 2: "HI", 4: "SI", 8: "DI"}
 _ENUMERATIONS = (Enum, Enum64)
 _COMPOSITES = (Struct, Union)
-_QUALIFIERS = {Const: "const", Volatile: "volatile", Restrict: "restrict"}
+_QUALIFIERS = {Const: "const", Volatile: "volatile", Restrict: "__restrict"}  # C89 has no restrict
 
 
 class CText:
@@ -158,7 +158,7 @@ class CText:
                     after = f"{after}({self._params(found, level)})"
             elif isinstance(found, (Const, Volatile, Restrict)):
                 word = _QUALIFIERS[type(found)]
-                if word not in qualifiers and (word != "restrict" or self._is_pointer(type_id)):
+                if word not in qualifiers and (word != "__restrict" or self._is_pointer(type_id)):
                     qualifiers.append(word)
             elif isinstance(found, TypeTag):
                 if found.attribute and not _is_attribute(found.name):

@@ -130,16 +130,9 @@ class _Form:
         self.members: dict[str, Place] = {}
         self.values: dict[str, int] = {}
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Form):
-            return NotImplemented
-        mine, its = (
-            (self.facts, self.members, self.values),
-            (other.facts, other.members, other.values),
-        )
-        return mine == its
-
-    __hash__ = None  # type: ignore[assignment] # it is built up
+    def key(self) -> object:
+        """Equal for what is equal, and quick to look up."""
+        return tuple(frozenset(each.items()) for each in (self.facts, self.members, self.values))
 
 
 def diff(
@@ -178,18 +171,29 @@ def _alike_named(
 ) -> Iterator[Change]:
     before = [old.form(each) for each in ours]
     after = [new.form(each) for each in theirs]
-    if before == after:
-        return
-    for form in list(before):
-        if form in after:
-            before.remove(form)
-            after.remove(form)
+    before, after = _without(before, after), _without(after, before)
     for was, becomes in zip(before, after, strict=False):
         yield Change(kind, name, True, True, tuple(_details(was, becomes)))
     for form in before[len(after) :]:
         yield Change(kind, name, True, False, tuple(_details(form, _NOTHING)))
     for form in after[len(before) :]:
         yield Change(kind, name, False, True, tuple(_details(_NOTHING, form)))
+
+
+def _without(forms: list[_Form], others: list[_Form]) -> list[_Form]:
+    """Those that have no equal among the others, each of which is the equal of one."""
+    left: dict[object, int] = {}
+    for form in others:
+        key = form.key()
+        left[key] = left.get(key, 0) + 1
+    alone = []
+    for form in forms:
+        key = form.key()
+        if left.get(key):
+            left[key] -= 1
+        else:
+            alone.append(form)
+    return alone
 
 
 _NOTHING = _Form()

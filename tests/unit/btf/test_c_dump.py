@@ -69,7 +69,7 @@ def declared(*types: Type, size: int = 8) -> str:
         ([INT, Const("", 1), Ptr(2)], 8, "const int *m"),
         ([INT, Ptr(1), Const("", 2)], 8, "int *const m"),
         ([INT, Const("", 1), Ptr(2), Const("", 3)], 8, "const int *const m"),
-        ([INT, Ptr(1), Restrict("", 2)], 8, "int *restrict m"),
+        ([INT, Ptr(1), Restrict("", 2)], 8, "int *__restrict m"),
         ([INT, Restrict("", 1)], 4, "int m"),  # nobody can restrict a number
         ([INT, Const("", 1), Array(2, 1, 2), Const("", 3)], 8, "const int m[2]"),  # as GCC has it
         ([FuncProto(0, ()), Ptr(1)], 8, "void (*m)(void)"),

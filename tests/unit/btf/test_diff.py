@@ -228,6 +228,13 @@ def test_several_of_one_name() -> None:
     assert told([one, two], [two, three]) == ["~ struct s", "size : 1 -> 3"]
 
 
+def test_very_many_of_one_name() -> None:
+    """In time: none is held against each of the others."""
+    many: list[Type] = [Struct("s", size, ()) for size in range(10_000)]
+    assert changes(many, many[::-1]) == []
+    assert len(changes(many, many[1:])) == 1
+
+
 def test_some_only() -> None:
     before: list[Type] = [INT, Struct("a", 1, ()), Struct("b", 1, ()), Typedef("a", 1)]
     after: list[Type] = [INT, Enum("", 4, False, (("A", 1),))]
