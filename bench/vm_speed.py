@@ -271,26 +271,32 @@ def _calls(at: int, a: int, b: int) -> list[Insn]:
     ]
 
 
-def long(shape: Callable[[int, int, int], list[Insn]], count: int) -> list[Insn]:
-    """A program of so many instructions."""
+def long(shape: Callable[[int, int, int], list[Insn]], count: int, turns: int = 1) -> list[Insn]:
+    """A program of so many instructions; most are in a loop if there are more turns than one."""
     insns: list[Insn] = [Insn(isa.ALU64 | isa.MOV | isa.X, 6, 1)]
+    insns.append(Insn(isa.ALU64 | isa.MOV | isa.K, 9, imm=turns))
     insns += [Insn(isa.ALU64 | isa.MOV | isa.K, r, imm=r * 1000) for r in NUMBERS]
-    at = 0
-    while len(insns) < count - 8:
+    at, first = 0, len(insns)
+    while len(insns) < count - 10:
         insns += shape(at, NUMBERS[at % 7], NUMBERS[(at * 3 + 1) % 7])
         at += 1
+    if turns > 1:
+        insns.append(Insn(isa.ALU64 | isa.SUB | isa.K, 9, imm=1))
+        insns.append(Insn(isa.JMP | isa.JNE | isa.K, 9, off=first - len(insns) - 1))
     insns += [Insn(isa.ALU64 | isa.MOV | isa.K, 1)] * (count - 1 - len(insns))
     return [*insns, Insn(isa.EXIT_CODE)]
 
 
 TRANSLATED = (
-    ("mixture", _mixture, 500),
-    ("arithmetic", _arithmetic, 500),
-    ("memory", _memory, 500),
-    ("branches", _branches, 500),
-    ("calls", _calls, 500),
-    ("mixture", _mixture, 2000),
-    ("mixture", _mixture, 9000),
+    ("mixture", _mixture, 500, 1),
+    ("arithmetic", _arithmetic, 500, 1),
+    ("memory", _memory, 500, 1),
+    ("branches", _branches, 500, 1),
+    ("calls", _calls, 500, 1),
+    ("loop, 3 turns", _mixture, 500, 3),
+    ("loop, 30 turns", _mixture, 500, 30),
+    ("mixture", _mixture, 2000, 1),
+    ("mixture", _mixture, 9000, 1),
 )
 
 
@@ -300,22 +306,22 @@ def translation(rounds: int) -> None:
     ``decode``, ``check``: bytes become instructions, and these a program. ``write``, ``compile``:
     the text, and what Python makes of it. ``translated``: all of that, and one run. ``first
     result``: from bytes to the result of a run, as users have it; a second run is much the same,
-    and somewhere after the fourth the program is translated.
+    and after about the fourth, or as many turns of a loop, the program is translated.
     """
     print("translation, ms  insns  decode  check  write  compile  translated  first result")
-    for name, shape, count in TRANSLATED:
-        code = encode(long(shape, count))
+    for name, shape, count, turns in TRANSLATED:
+        code = encode(long(shape, count, turns))
         times: list[list[float]] = []
         for _ in range(rounds):
             times.append(_translate(code))
         row = [statistics.median(column) * 1e3 for column in zip(*times, strict=True)]
         cells = (8, 7, 7, 9, 12, 14)
-        goal = f"  (goal: {TRANSLATION[count]})" if count in TRANSLATION else ""
         print(
             f"{name:15} {count:6}"
             + "".join(f"{ms:{cell}.2f}" for ms, cell in zip(row, cells, strict=True))
-            + goal
         )
+    goals = ", ".join(f"{ms} ms for {count}" for count, ms in TRANSLATION.items())
+    print(f"goals of a translation: {goals}")
 
 
 def _translate(code: bytes) -> list[float]:

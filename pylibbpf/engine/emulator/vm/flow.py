@@ -87,21 +87,21 @@ class Block:
 
 
 class Flow:
-    """The blocks of the function in ``insns[start:end]``; those that nothing reaches are left out.
+    """The blocks of the function in ``insns[start:end]``, if it is entered at ``entry``.
 
-    ``blocks`` is in reverse postorder, or where nothing jumps back in the order of instructions.
-    ``structured`` is False where the graph is not; then blocks have no loops and no places.
-    ``calls``, ``may_goto``: whether there are any.
+    Those that nothing reaches are left out. ``blocks`` is in reverse postorder, or where nothing
+    jumps back in the order of instructions. ``structured`` is False where the graph is not; then
+    blocks have no loops and no places. ``calls``, ``may_goto``: whether there are any.
     """
 
-    def __init__(self, insns: Sequence[Insn], start: int, end: int) -> None:
+    def __init__(self, insns: Sequence[Insn], start: int, end: int, entry: int) -> None:
         self.insns = insns
         self.start = start
         self.end = end
         self.calls = self.may_goto = False
-        blocks, upward = self._cut()
+        blocks, first, upward = self._cut(entry)
         # Where all jumps go up, so do the numbers of the blocks.
-        self.blocks = _reverse_postorder(blocks[0]) if upward else _reachable(blocks)
+        self.blocks = _reverse_postorder(first) if upward else _reachable(blocks, first)
         for block in self.blocks:
             for target in block.next:
                 target.preds.append(block)  # so these are in order, too
@@ -111,11 +111,11 @@ class Flow:
         self.liveness()
         self.structured = self._structure()
 
-    def _cut(self) -> tuple[list[Block], bool]:
-        """Make blocks, in the order of instructions; tell whether any jumps back."""
+    def _cut(self, entry: int) -> tuple[list[Block], Block, bool]:
+        """Make blocks, in the order of instructions; tell the first, and whether any jumps back."""
         insns, start, end = self.insns, self.start, self.end
         ends: list[tuple[int, int | None, int | None]] = []
-        heads = {start}
+        heads = {start, entry}
         upward = False
         for at, insn in enumerate(insns[start:end], start):
             what = _JUMPS[insn.code]
@@ -158,7 +158,7 @@ class Flow:
             else:
                 block.follows = blocks[place]
                 block.next = (block.follows,)
-        return blocks, upward
+        return blocks, by_start[entry], upward
 
     def liveness(self) -> None:
         """Find what registers are read after each block."""
@@ -272,9 +272,9 @@ def _reverse_postorder(entry: Block) -> list[Block]:
     return order
 
 
-def _reachable(blocks: list[Block]) -> list[Block]:
+def _reachable(blocks: list[Block], first: Block) -> list[Block]:
     """The blocks that can be got to, where all ways go on to later ones."""
-    reached = {blocks[0]}
+    reached = {first}
     found: list[Block] = []
     for block in blocks:
         if block in reached:

@@ -4,9 +4,10 @@ Each function of a program is one Python function, made when it has run for a wh
 what the program consists of, so that loading the same program again costs nothing. See ``flow.py``,
 ``layout.py`` and ``statements.py`` for the text.
 
-To translate an instruction takes as long as to interpret it ten times. So a function without loops
-is interpreted until it has done a number of instructions for each that it has: a program that runs
-a few times is not worth more. A function with loops is translated at once.
+To translate an instruction takes as long as to interpret it ten times. So a function is interpreted
+until it has done a number of instructions for each that it has: a program that runs a few times is
+not worth more. Where that happens in the middle of a loop, what remains is translated by itself: a
+function that goes on from there.
 
 What a statement cannot do (an access that needs a closer look, or may not be) is done by the
 interpreter, which goes on from there to the end of the function: so both executors have one
@@ -173,22 +174,51 @@ class Translator:
 
 
 def _write(
-    program: Program, start: int, slow: frozenset[int]
+    program: Program, start: int, slow: frozenset[int], entry: int | None = None
 ) -> tuple[str, list[int], set[str], dict[str, Slot]]:
-    """Write a function: its text, the instruction of each line, its global names, its slots."""
+    """Write a function: its text, the instruction of each line, its global names, its slots.
+
+    ``entry``: write what goes on from this instruction, in a frame that is open.
+    """
     insns = program.insns
-    flow = Flow(insns, start, _end(program, start))
-    shown = _shown(flow, program.probes)
+    flow = Flow(insns, start, _end(program, start), start if entry is None else entry)
+    shown = entry is not None or _shown(flow, program.probes)
     slots, read = ({}, []) if shown else _slots(flow)
     names = {offset: name for name, (offset, _) in slots.items()}
     out = Statements(insns, slow=slow, probes=program.probes, fatal=program.fatal, slots=names)
     known = Known()
-    zero = [r for r in (0, 6, 7, 8, 9) if flow.entry_live >> r & 1]
+    zero = [r for r in (0, 6, 7, 8, 9) if flow.entry_live >> r & 1] if entry is None else []
     for r in zero:
         known.ranges[r] = (0, 0)
     out.indent = "  "
     costs = write(flow, out, known)
     out.end_line()
+    if entry is None:
+        head, leave = _opening(program, start, shown, flow.calls)
+        if out.stack and not shown:
+            head.append(f" k=B({isa.STACK_SIZE})")
+        if zero or read:
+            head.append(f" {'='.join([*(f'r{r}' for r in zero), *read])}=0")
+        if flow.may_goto:
+            head.append(f" m={isa.LOOPS}")
+        rest = f"R{start}"
+    else:
+        registers = ",".join(f"r{r}" for r in range(isa.R10))
+        head = [f"def O{entry}(run,{registers},f,m):", f" k=f.data;r10=f.base+{isa.STACK_SIZE}"]
+        leave = []
+        rest = f"R{start}_{entry}"
+    head += [f" g{at}=fuel(run,{cost})" for at, cost in sorted(costs.items())]
+    head.append(" try:")
+    tail = [f" except E as e:return {rest}(run,e)"]
+    if leave:
+        tail.append(f" finally:{';'.join(leave)}")
+    lines = [*head, *out.lines, *tail, ""]
+    places = [start] * len(head) + out.places
+    return "\n".join(lines), places, out.names, slots
+
+
+def _opening(program: Program, start: int, shown: bool, calls: bool) -> tuple[list[str], list[str]]:
+    """The lines that open a frame, and the statements that close it."""
     depth = program.depths[start]
     head = [f"def F{start}(run,r1,r2,r3,r4,r5):"]
     if start:
@@ -199,26 +229,13 @@ def _write(
     # Raises: this is what Run.enter() finds wrong.
     head.append(f" if run.frames>={isa.FRAMES} or run.stack>{deep}:run.enter(PR,{start})")
     leave = []
-    if shown or flow.calls:
+    if shown or calls:
         head.append(f" run.frames+=1;run.stack+={depth}")
         leave.append(f"run.frames-=1;run.stack-={depth}")
     if shown:
         head.append(f" f=frame(run);k=f.data;r10=f.base+{isa.STACK_SIZE}")
         leave.append("close(f)")
-    elif out.stack:
-        head.append(f" k=B({isa.STACK_SIZE})")
-    if zero or read:
-        head.append(f" {'='.join([*(f'r{r}' for r in zero), *read])}=0")
-    if flow.may_goto:
-        head.append(f" m={isa.LOOPS}")
-    head += [f" g{at}=fuel(run,{cost})" for at, cost in sorted(costs.items())]
-    head.append(" try:")
-    tail = [f" except E as e:return R{start}(run,e)"]
-    if leave:
-        tail.append(f" finally:{';'.join(leave)}")
-    lines = [*head, *out.lines, *tail, ""]
-    places = [start] * len(head) + out.places
-    return "\n".join(lines), places, out.names, slots
+    return head, leave
 
 
 def _shown(flow: Flow, probes: frozenset[int]) -> bool:
@@ -271,19 +288,25 @@ def _plain(insn: Insn) -> bool:
 def _first(program: Program, bound: Bound, start: int) -> Function:
     """What runs a function that has not run in this program."""
     translation = bound.translation
-    if start in program.loops or start in translation.texts:
+    most = bound.patience * (_end(program, start) - start)
+    loops = start in program.loops and not _indirect(program, start)
+    if not most or start in translation.texts:
         return _function(program, bound, start)
-    end = _end(program, start)
-    most = bound.patience * (end - start)
 
     def interpret(run: Run, r1: int, r2: int, r3: int, r4: int, r5: int) -> int:
         interpreted = translation.interpreted
-        if interpreted.get(start, 0) >= most:
+        left = most - interpreted.get(start, 0)
+        if left <= 0:
             return _function(program, bound, start)(run, r1, r2, r3, r4, r5)
         machine = _Cold(_INTERPRETER, run, program, start, (r1, r2, r3, r4, r5))
         steps = 0
         try:
-            while machine.frame is not None:
+            while (frame := machine.frame) is not None:
+                if steps >= left and loops and run.left >= EXACT:
+                    go_on = _remainder(program, bound, start, frame.pc)
+                    registers = frame.registers[: isa.R10]
+                    machine.leave(go_on(run, *registers, frame.region, frame.loops))
+                    break
                 steps += 1
                 machine.step()
         finally:
@@ -291,8 +314,6 @@ def _first(program: Program, bound: Bound, start: int) -> Function:
             interpreted[start] = interpreted.get(start, 0) + steps
         return machine.result
 
-    if not most:
-        return _function(program, bound, start)
     bound.functions[start] = interpret
     return interpret
 
@@ -327,26 +348,47 @@ def _function(program: Program, bound: Bound, start: int) -> Function:
     translation = bound.translation
     text = translation.texts.get(start)
     if text is None:
-        source, places, names, slots = _write(program, start, translation.slow)
-        module = compile(source, f"<bpf {program.name or 'program'}>", "exec", dont_inherit=True)
-        text = _Text(_code(module), places, frozenset(names), slots)
+        text = _compile(program, start, translation.slow)
         if bound.version == translation.version:
             translation.texts[start] = text
-    known = bound.globals
-    for name in text.names:
-        if name not in known:
-            known[name] = _named(program, bound, name)
-    known[f"R{start}"] = _rest(program, start, text, translation)
-    function = FunctionType(text.code, known)
-    known[f"F{start}"] = bound.functions[start] = function
+    rest = _rest(program, start, text, translation)
+    function = _bind(program, bound, text, f"R{start}", rest)
+    bound.globals[f"F{start}"] = bound.functions[start] = function
     return function
+
+
+def _remainder(program: Program, bound: Bound, start: int, entry: int) -> Callable[..., int]:
+    """Make what goes on from an instruction of a function, in its frame, to the end.
+
+    It gets r0 to r9, the region of the frame, and what may_goto lets pass.
+    """
+    translation = bound.translation
+    text = _compile(program, start, translation.slow, entry)
+    rest = _rest(program, start, text, translation)
+    return _bind(program, bound, text, f"R{start}_{entry}", rest)
+
+
+def _compile(program: Program, start: int, slow: frozenset[int], entry: int | None = None) -> _Text:
+    source, places, names, slots = _write(program, start, slow, entry)
+    module = compile(source, f"<bpf {program.name or 'program'}>", "exec", dont_inherit=True)
+    return _Text(_code(module), places, frozenset(names), slots)
+
+
+def _bind(
+    program: Program, bound: Bound, text: _Text, name: str, rest: Callable[[Run, Exception], int]
+) -> FunctionType:
+    """Make a function of a text; ``rest`` is what it calls where a statement fails."""
+    known = bound.globals
+    for each in text.names:
+        if each not in known:
+            known[each] = _named(program, bound, each)
+    known[name] = rest
+    return FunctionType(text.code, known)
 
 
 def _indirect(program: Program, start: int) -> bool:
     """Whether a function jumps to where registers point: there is no graph of it, then."""
-    later = bisect_right(program.starts, start)
-    end = program.starts[later] if later < len(program.starts) else len(program.insns)
-    return any(insn.code == isa.GOTOX for insn in program.insns[start:end])
+    return any(insn.code == isa.GOTOX for insn in program.insns[start : _end(program, start)])
 
 
 def _interpreted(program: Program, start: int) -> Function:

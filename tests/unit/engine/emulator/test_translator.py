@@ -19,7 +19,7 @@ from isa_programs import CALM, Case, hostile, programs
 
 from pylibbpf.engine.emulator.vm.flow import Flow
 from pylibbpf.engine.emulator.vm.interpreter import Coverage, Interpreter
-from pylibbpf.engine.emulator.vm.memory import CONTEXT, READ, Memory, Region
+from pylibbpf.engine.emulator.vm.memory import CONTEXT, READ, STACK, Memory, Region
 from pylibbpf.engine.emulator.vm.program import Program
 from pylibbpf.engine.emulator.vm.run import Run
 from pylibbpf.engine.emulator.vm.translator import EXACT, Translator
@@ -189,7 +189,7 @@ def test_shapes(text: str) -> None:
 )
 def test_which_are_structured(text: str, structured: bool) -> None:
     program = made(text)
-    assert Flow(program.insns, 0, len(program.insns)).structured is structured
+    assert Flow(program.insns, 0, len(program.insns), 0).structured is structured
     assert ("if b<" in source(program)) is not structured
 
 
@@ -441,16 +441,61 @@ def test_what_runs_seldom_is_not_translated() -> None:
     assert set(other.translated.globals) >= {"F0"}
 
 
-def test_loops_are_translated_at_once() -> None:
+def test_loops_are_translated_while_they_run() -> None:
     """Those of functions that an interpreted one calls as well."""
     memory = Memory()
-    text = "r6 = 5\ncall f\nr0 += r6\nexit\nf: r0 = 0\nL: r0 += 1\nif r0 < 9 goto L\nexit"
-    program = made(text, memory)
-    run = Run(Translator(), memory)
-    assert run.start(program) == 14
-    assert program.translated is not None
-    assert set(program.translated.translation.texts) == {4}
-    assert (run.frames, run.stack) == (0, 0)
+    counted: list[int] = []
+    helper = lambda run, r1, *rest: counted.append(r1) or r1  # noqa: E731
+    text = """
+        r6 = r1
+        call f
+        r0 += r6
+        exit
+    f:  r0 = 0
+        r6 = 0
+    L:  *(u64 *)(r10 -8) = r6
+        r2 = 0
+    M:  r2 += 1
+        r0 += r2
+        r1 = r10
+        r1 += -8
+        if r2 < 7 goto M
+        r1 = *(u64 *)(r1 +0)
+        call 5
+        r0 += r6
+        r6 += 1
+        if r6 < 100 goto L
+        exit
+    """
+    program = made(text, memory, helpers={5: helper})
+    expected = Run(Interpreter(), memory).start(program, 5)
+    assert counted == list(range(100))
+    for patience in (*range(1, 9), 30):
+        counted.clear()
+        program = made(text, memory, helpers={5: helper})
+        run = Run(Translator(patience=patience), memory)
+        assert run.start(program, 5) == expected
+        assert counted == list(range(100))
+        assert (run.frames, run.stack) == (0, 0)
+        assert program.translated is not None
+        assert program.translated.translation.texts == {}
+        assert any(name.startswith("R4_") for name in program.translated.globals)
+        assert run.start(program, 5) == expected
+        assert set(program.translated.translation.texts) >= {4}
+    assert not any(region.kind == STACK for region in memory.slots.values())
+
+
+def test_what_fails_in_a_loop_that_was_interpreted_first() -> None:
+    memory = Memory()
+    region = memory.allocate(64)
+    text = "r0 = 0\nL: r2 = *(u8 *)(r1 +0)\nr0 += r2\nr1 += 1\nr3 = 9\ngoto L"
+    found = set()
+    for executor in (Interpreter(), *(Translator(patience=patience) for patience in range(6))):
+        program = made(text, memory)
+        with pytest.raises(MemoryFault) as caught:
+            Run(executor, memory).start(program, region.base)
+        found.add((caught.value.insn, caught.value.offset, caught.value.register))
+    assert found == {(1, 64, 1)}
 
 
 def test_a_budget_is_kept_with_patience() -> None:
