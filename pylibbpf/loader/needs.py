@@ -202,8 +202,14 @@ def _missing(spec: ObjectSpec, extern: ExternSpec, kernel: Kernel) -> str | None
 
 
 def of_externs(spec: ObjectSpec, missing: dict[str, str]) -> Iterator[Problem]:
-    """The missing symbols that the object insists on: weak ones are for its code to check."""
+    """The missing symbols that the object insists on: weak ones are for its code to check.
+
+    What another object is to define has to be there: libbpf opens no part of an object.
+    """
     for extern in spec.externs:
+        if extern.kind is ExternKind.OBJECT:
+            said = f"another object defines {extern.name}: link the two (pylibbpf gen object)"
+            yield Problem(Verdict.FAILS, "extern", extern.name, said)
         if extern.name in missing and not extern.weak:
             what = "kernel function" if extern.kind is ExternKind.FUNCTION else "variable"
             line = next(

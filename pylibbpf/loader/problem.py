@@ -26,11 +26,11 @@ class Problem:
     """One thing that an object asks for and a kernel does not have.
 
     ``what`` says of which sort it is: "relocation" (CO-RE), "helper", "kernel function",
-    "variable", "target" (of attaching), "struct_ops", "map type", "program type", "attach type".
-    ``name`` is what is missing, ``message`` says it in words. ``programs`` are those that it stops
-    (or would, if they came to it); empty: the whole object. What stands in code has ``function``,
-    ``insn`` (its number there) and ``line``; a relocation has ``relocation`` and the
-    ``candidates`` that were looked at, in C.
+    "variable", "target" (of attaching), "struct_ops", "map type", "program type", "attach type",
+    or "extern" (of another object, and not of the kernel). ``name`` is what is missing, ``message``
+    says it in words. ``programs`` are those that it stops (or would, if they came to it); empty:
+    the whole object. What stands in code has ``function``, ``insn`` (its number there) and
+    ``line``; a relocation has ``relocation`` and the ``candidates`` that were looked at, in C.
     """
 
     verdict: Verdict

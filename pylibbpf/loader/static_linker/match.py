@@ -161,7 +161,9 @@ class Comparison:
                 return None
             return f"its {path}'values' are of different kinds"
         numbers = _number(ours, our_id), _number(theirs, their_id)
-        if numbers[0] != numbers[1] or numbers[0] is None:
+        if None in numbers:
+            return f"its {path}{field!r} holds no number"
+        if numbers[0] != numbers[1]:
             return f"its {path}{field!r} is {numbers[0]} and {numbers[1]}"
         return None
 

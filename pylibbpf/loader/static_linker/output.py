@@ -59,13 +59,13 @@ def write(inputs: list[Input], merged: Merged, symbols: Symbols, types: Types) -
             if place is None or merged.repeats(number, section.name):
                 continue
             out, _ = place
-            for relocation in source.elf.relocations(section):
-                try:
+            try:
+                for relocation in source.elf.relocations(section):
                     at, index = _relocate(number, section, relocation, place, merged, symbols)
                     tables.move(number, section, relocation.symbol)
-                except ElfError as error:
-                    raise ElfError(f"{source.label}: {error}") from None
-                relocations.setdefault(out.name, []).append((at, index, relocation.type))
+                    relocations.setdefault(out.name, []).append((at, index, relocation.type))
+            except ElfError as error:
+                raise ElfError(f"{source.label}: {error}") from None
     return _File(merged, symbols, types, relocations).content()
 
 

@@ -224,6 +224,12 @@ def test_a_weak_function_that_is_there_is_no_problem(objects: Path) -> None:
     assert check(spec, there)[2] == ()
 
 
+def test_a_part_of_an_object_loads_nowhere(objects: Path) -> None:
+    *_, problems = check(read(objects / "link_more.bpf.o"), kernel())
+    told = [(each.verdict, each.name) for each in problems if each.what == "extern"]
+    assert told == [(Verdict.FAILS, "entries"), (Verdict.FAILS, "step")]
+
+
 def test_struct_ops(objects: Path) -> None:
     path = objects / "struct_ops.bpf.o"
     found = [each for each in problems(path, kernel()) if each.what == "struct_ops"]

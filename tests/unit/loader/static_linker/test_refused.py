@@ -203,6 +203,7 @@ def test_no_btf_no_resolution() -> None:
         (lambda o: o.symbol("", ".data", 2, 0, SECTION, LOCAL), "is not at its start"),
         (lambda o: o.relocation(".data", 0, 10, 0), "refers to 'nothing'"),
         (lambda o: o.relocation(".data", 0, 4, 1), "of type 4"),
+        (lambda o: o.relocation(".data", 0, 3, 99), "refers to symbol 99"),
         (lambda o: o.relocation(".data", 2, 3, 1), "changes what is not in the file"),
         (lambda o: setattr(o, "kind_of_relocations", RELA), "(RELA)"),
         (lambda o: o.section(".BTF.ext", b"1234", 0), ".BTF.ext is truncated"),
