@@ -385,6 +385,8 @@ class CText:
         elif isinstance(found, Ptr):
             size = align = pointer
         elif isinstance(found, _ENUMERATIONS):
+            if found.size not in _MODES:
+                raise BtfError(f"an enumeration of {found.size} bytes")
             size, align = found.size, min(found.size, pointer)
         elif isinstance(found, _COMPOSITES):
             self._enter_text()

@@ -438,6 +438,7 @@ def test_a_module_and_its_kernel() -> None:
         ([INT, Struct("s", 8, (member(1, "a", 0, 33),))], "a bit-field of 33 bits"),
         ([FuncProto(0, (("", 0), ("", 0))), Typedef("t", 1)], "void that is not the last"),
         ([Enum("e", 3, False, (("A", 0),))], "an enumeration of 3 bytes"),
+        ([Enum("e", 0, False, ()), Struct("s", 8, (member(1),))], "an enumeration of 0 bytes"),
     ],
 )
 def test_what_c_cannot_say(types: list[Type], said: str) -> None:
