@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import Struct
+from struct import Struct, error
 
 from pylibbpf.errors import InsnError
 
@@ -124,10 +124,21 @@ def decode(data: bytes | bytearray | memoryview) -> list[Insn]:
 
 
 def encode(insns: Iterable[Insn]) -> bytes:
-    """Turn instructions back into the bytes that :func:`decode` reads."""
-    return b"".join(
-        _LAYOUT.pack(i.code, (i.src & 0x0F) << 4 | i.dst & 0x0F, i.off, i.imm) for i in insns
-    )
+    """Turn instructions back into the bytes that :func:`decode` reads.
+
+    Raises:
+        InsnError: a field does not fit: registers have 4 bits, off 16 and imm 32, with a sign.
+    """
+    done: list[bytes] = []
+    add, pack = done.append, _LAYOUT.pack
+    insn = None
+    try:
+        for insn in insns:
+            dst = insn.dst
+            add(pack(insn.code, insn.src << 4 | dst if dst >> 4 == 0 else -1, insn.off, insn.imm))
+    except error:
+        raise InsnError(f"a field of {insn!r} does not fit", insn=len(done)) from None
+    return b"".join(done)
 
 
 def is_ld_imm64(insn: Insn) -> bool:

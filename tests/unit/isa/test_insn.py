@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from pylibbpf.errors import InsnError
 from pylibbpf.isa import insn as isa
 from pylibbpf.isa.insn import Insn, decode, encode, imm64
 
@@ -23,6 +24,16 @@ def test_both_slots_of_a_64_bit_constant_are_kept() -> None:
 def test_encode_is_the_inverse() -> None:
     code = bytes(range(240))
     assert encode(decode(code)) == code
+
+
+@pytest.mark.parametrize(
+    "wrong", [(256, 0, 0, 0, 0), (7, 16, 0, 0, 0), (7, 0, 16, 0, 0), (7, 0, 0, 1 << 15, 0),
+              (7, 0, 0, 0, 1 << 31), (7, -1, 0, 0, 0), (7, 0, -1, 0, 0)],
+)  # fmt: skip
+def test_fields_that_do_not_fit(wrong: tuple[int, ...]) -> None:
+    with pytest.raises(InsnError, match="a field of Insn.* does not fit") as caught:
+        encode([Insn(0x95), Insn(*wrong)])
+    assert caught.value.insn == 1
 
 
 def test_half_an_instruction() -> None:
