@@ -31,7 +31,7 @@ def test_encode_is_the_inverse() -> None:
               (7, 0, 0, 0, 1 << 31), (7, -1, 0, 0, 0), (7, 0, -1, 0, 0)],
 )  # fmt: skip
 def test_fields_that_do_not_fit(wrong: tuple[int, ...]) -> None:
-    with pytest.raises(InsnError, match="a field of Insn.* does not fit") as caught:
+    with pytest.raises(InsnError, match=r"a field of Insn.* does not fit") as caught:
         encode([Insn(0x95), Insn(*wrong)])
     assert caught.value.insn == 1
 
