@@ -12,7 +12,8 @@ __all__ = ["DEPTH", "Budget", "Stop"]
 # parameters or nested members (libbpf 1.7: __bpf_core_types_are_compat, MAX_RESOLVE_DEPTH).
 DEPTH = 32
 
-_EACH, _ALL = 200_000, 10_000_000
+# The types that match the largest of a kernel's need 2,000.
+_EACH, _ALL = 100_000, 1_000_000
 
 
 class Stop(Exception):
@@ -33,16 +34,17 @@ class Budget:
     What compilers write needs a few. Types that were made to keep us busy need 2**64.
     """
 
-    __slots__ = ("_all", "left")
+    __slots__ = ("_after", "left")
 
     def __init__(self) -> None:
-        self._all = _ALL
+        self._after = _ALL
         self.left = 0
 
     def start(self) -> None:
         """Begin with another relocation."""
-        self._all -= max(0, _EACH - self.left) if self.left else 0
-        self.left = min(_EACH, self._all)
+        whole = self._after + max(0, self.left)
+        self.left = min(_EACH, whole)
+        self._after = whole - self.left
 
     def take(self, count: int = 1) -> None:
         """Raises: BtfError, where nothing is left."""

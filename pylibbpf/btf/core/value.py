@@ -7,7 +7,9 @@ import errno
 from pylibbpf.btf.core.access import Spec, size_of, stripped
 from pylibbpf.btf.core.kind import CoreKind
 from pylibbpf.btf.core.stop import Stop
+from pylibbpf.btf.parse import MAX_DEPTH
 from pylibbpf.btf.types import Array, Enum, Enum64, Int, Ptr, Struct, Union
+from pylibbpf.errors import BtfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,10 +103,13 @@ def _element(kind: CoreKind, spec: Spec, type_id: int) -> Value:
 
 def _element_size(spec: Spec, type_id: int) -> int:
     """The size of what one instruction reads there: of arrays, an element's."""
-    type_id, found = stripped(spec.btf, type_id)
-    while isinstance(found, Array):
-        type_id, found = stripped(spec.btf, found.type_id)
-    return size_of(spec.btf, type_id, spec.pointer_size)
+    start = type_id
+    for _ in range(MAX_DEPTH):
+        type_id, found = stripped(spec.btf, type_id)
+        if not isinstance(found, Array):
+            return size_of(spec.btf, type_id, spec.pointer_size)
+        type_id = found.type_id
+    raise BtfError(f"BTF type {start} is a chain of arrays without an end")
 
 
 def _unit(spec: Spec, member: Member, found: Type) -> tuple[int, int]:
