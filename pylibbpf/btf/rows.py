@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import struct
 
-from pylibbpf.btf.parse import MAX_DEPTH, scan, sections
+from pylibbpf.btf.parse import MAX_DEPTH
+from pylibbpf.btf.raw import scan, sections
 from pylibbpf.btf.types import Kind
 from pylibbpf.errors import BtfError
 
