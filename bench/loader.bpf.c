@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * Some 5,700 instructions with 534 CO-RE relocations against some twenty types, for
+ * Some 5,700 instructions with 534 CO-RE relocations against fifteen types, for
  * loader_speed.py: what a large tracing tool has. It can be loaded, and reads fields of tasks.
  */
 #include "kernel.bpf.h"
