@@ -18,7 +18,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pylibbpf.btf.core import Resolver
-from pylibbpf.errors import CoreError, Error
+from pylibbpf.errors import CoreError, ElfError, Error
 from pylibbpf.isa import insn as isa
 from pylibbpf.isa.insn import Insn, decode, encode
 from pylibbpf.isa.reach import reachable
@@ -29,7 +29,7 @@ from pylibbpf.loader.link import Linker
 from pylibbpf.loader.object import read
 from pylibbpf.loader.patch import POISON, patch
 from pylibbpf.loader.problem import Problem, Verdict
-from pylibbpf.spec import ExternKind, FunctionSpec, ObjectSpec, ReferenceKind
+from pylibbpf.spec import ExternKind, FunctionSpec, MapKind, ObjectSpec, ReferenceKind
 from pylibbpf.uapi.helpers import HELPERS
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ __all__ = ["Portability", "check", "portability"]
 # Programs that share functions are looked at with each of them: of a file made for it, that could
 # be the square of its size. The largest real object seen has a fifth of this.
 _MOST_INSNS = 400_000
+# So many are not even linked; relocate() refuses twice as many.
+_MOST_IN_ALL = 4_000_000
 _GET_ATTACH_COOKIE = HELPERS.index("get_attach_cookie")
 # libbpf calls the older bpf_probe_read where the kernel has none of these
 # (bpf_object__sanitize_prog).
@@ -88,6 +90,7 @@ def check(spec: ObjectSpec, kernel: Kernel) -> tuple[int, int, tuple[Problem, ..
 
     Raises:
         BtfError: the types of either are damaged.
+        ElfError: the object's programs are too large together.
     """
     return _Check(spec, kernel).run()
 
@@ -149,7 +152,7 @@ class _Check:
             resolution = resolver.resolve(relocation.kind, relocation.type_id, relocation.access)
             patch(insns, at, resolution)
         except CoreError as error:
-            problem = _problem(function, relocation, error.problem, ())
+            problem = _problem(function, relocation, error.problem, error.details)
             self.refused.setdefault(place, []).append(problem)
             return
         if not resolution.poison and not _is_poison(insns[at]):
@@ -162,12 +165,18 @@ class _Check:
     def _follow(self, spec: ObjectSpec, missing: dict[str, str]) -> None:
         """Find out which programs come to what was poisoned, or is not there."""
         linker = Linker(spec)
+        unused = _unused(spec)
         work = 0
         # By place and instruction: the problem, who comes to it, and who does not.
         met: dict[tuple[Place, int], tuple[Problem, list[FunctionSpec], list[FunctionSpec]]] = {}
         for program in spec.programs:
             used = linker.used(program)
             work += sum(each.insn_count for each in used)
+            if work > _MOST_IN_ALL:
+                raise ElfError(
+                    f"the programs have more than {_MOST_IN_ALL} instructions, with the functions "
+                    "that each uses"
+                )
             linked = linker.link(program)
             marks = (
                 _reach(spec, linked, missing, self.kernel)
@@ -186,7 +195,7 @@ class _Check:
         for problem, stopped, spared in met.values():
             verdict = Verdict.GUARDED
             if stopped:
-                optional = all(each.optional for each in stopped)
+                optional = all(each.optional or each.name in unused for each in stopped)
                 verdict = Verdict.OPTIONAL if optional else Verdict.FAILS
             names = tuple(each.name for each in stopped or spared)
             self.problems.append(dataclasses.replace(problem, verdict=verdict, programs=names))
@@ -215,6 +224,16 @@ class _Check:
                 name = f"bpf_{HELPERS[insn.imm]}" if known else f"#{insn.imm}"
                 said = f"this kernel has no helper {name}"
                 yield at, _in_code("helper", name, said, function, at)
+
+
+def _unused(spec: ObjectSpec) -> set[str]:
+    """Programs that only struct_ops maps in ``?.struct_ops`` name: libbpf loads neither."""
+    named: dict[str, bool] = {}
+    for each in spec.maps:
+        if each.kind is MapKind.STRUCT_OPS:
+            for _, program in each.values:
+                named[program] = named.get(program, False) or not each.section.startswith("?")
+    return {program for program, used in named.items() if not used}
 
 
 def _is_poison(insn: Insn) -> bool:
@@ -300,7 +319,7 @@ def portability(
     compressed, in tar archives, or in a ``vmlinux``; default: this kernel and its modules. With
     ``jobs`` over 1, so many processes share the files; whoever calls this from a script then
     guards it with ``if __name__ == "__main__"``, as :mod:`multiprocessing` wants it. The BTF of one
-    kernel is held at a time (by each process), some 40 MB. No privileges are needed.
+    kernel is held at a time (by each process), some 65 MB. No privileges are needed.
 
     What is wrong with one file of BTF is the ``error`` of its results.
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import lzma
 from pathlib import Path
 
@@ -240,6 +241,30 @@ def test_struct_ops(objects: Path) -> None:
     )
     found = [each for each in problems(path, empty) if each.what == "struct_ops"]
     assert "tcp_congestion_ops.cong_avoid" in {each.name for each in found}
+
+
+def test_programs_of_tables_that_are_not_created(objects: Path) -> None:
+    found = verdicts(objects / "optional_ops.bpf.o", kernel())
+    by_program = {programs: verdict for verdict, what, _, programs in found if what == "relocation"}
+    assert by_program == {
+        ("threshold",): Verdict.FAILS,
+        ("undo",): Verdict.FAILS,
+        ("avoid",): Verdict.FAILS,
+        ("other_avoid",): Verdict.OPTIONAL,
+    }
+
+
+def test_programs_that_are_too_large_together(
+    objects: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("pylibbpf.loader.portability")
+    monkeypatch.setattr(module, "_MOST_INSNS", 10)
+    spec = read(objects / "guards.bpf.o")
+    # Not followed any more: everything counts as reached.
+    assert not [p for p in check(spec, kernel())[2] if p.verdict is Verdict.GUARDED]
+    monkeypatch.setattr(module, "_MOST_IN_ALL", 20)
+    with pytest.raises(ElfError, match="more than 20 instructions"):
+        check(spec, kernel())
 
 
 def test_of_btf_that_was_cut_down_only_relocations_are_told(objects: Path) -> None:
