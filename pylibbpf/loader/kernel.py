@@ -46,11 +46,11 @@ class Kernel:
         """
         btf = Btf(data)
         found = {}
-        for name, each in (modules or {}).items():
+        for module, each in (modules or {}).items():
             try:
-                found[name] = Btf(each, btf)
+                found[module] = Btf(each, btf)
             except BtfError as error:
-                raise BtfError(f"module {name}: {error}") from None
+                raise BtfError(f"module {module}: {error}") from None
         return cls(btf, found, version_of(name))
 
     @property

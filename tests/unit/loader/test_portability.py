@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import lzma
 from pathlib import Path
+from struct import pack
 
 import pytest
 
@@ -156,6 +157,14 @@ def test_ways_to_check(version: tuple[int, int, int] | None, objects: Path) -> N
 )
 def test_a_version_in_a_name(name: str, version: tuple[int, int, int] | None) -> None:
     assert version_of(name) == version
+
+
+def test_a_kernel_with_modules_keeps_its_name() -> None:
+    data = pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, 0, 0, 1) + b"\0"
+    some = Kernel.parse(data, {"1.2": data}, "x/6.1.0-50-amd64")
+    assert (some.version, list(some.modules)) == ((6, 1, 0), ["1.2"])
+    with pytest.raises(BtfError, match=r"module nf_tables: BTF of 3 bytes"):
+        Kernel.parse(data, {"nf_tables": b"bad"})
 
 
 def test_map_types_and_helpers(objects: Path) -> None:
