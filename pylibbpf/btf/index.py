@@ -96,5 +96,5 @@ def _keys(strings: bytes, first: int) -> dict[int, int]:
     at = strings.find(_FLAVOUR)
     while at >= 0:
         keys.pop(first + strings.rfind(b"\0", 0, at) + 1, None)
-        at = strings.find(_FLAVOUR, at + 1)
+        at = strings.find(_FLAVOUR, strings.find(b"\0", at))
     return keys

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["lines", "place", "why"]
 
 _MOST = 8  # candidates, and levels of a difference, that are told
+_LONG = 64  # names that are longer are not compared with others
 
 
 def place(owner: str, btf: Btf, type_id: int) -> str:
@@ -143,9 +144,10 @@ def _near(name: str, names: Iterable[str]) -> str:
     """A name that may be meant: members are renamed now and then (``state``, ``__state``)."""
     from difflib import get_close_matches
 
-    known, wanted = list(names), name.strip("_")
+    known, wanted = [each for each in names if len(each) <= _LONG], name.strip("_")
     found = [each for each in known if each.strip("_") == wanted]
-    found = found or get_close_matches(name, known, 1, 0.9)
+    if not found and len(name) <= _LONG:
+        found = get_close_matches(name, known, 1, 0.9)
     return f" (it has {found[0]})" if found else ""
 
 
@@ -167,6 +169,8 @@ class _Difference:
         behind = False
         for _ in range(_MOST):
             here, there = ours.strip(our_id), theirs.strip(their_id)
+            if self.strict and essential(here.name) != essential(there.name):
+                break
             inner: tuple[str, int, int] | str | None = None
             if isinstance(here, (Struct, Union)) and type(here) is type(there) and not behind:
                 inner = self._member(ours, here, theirs, there, path)

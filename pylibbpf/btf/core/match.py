@@ -150,6 +150,7 @@ class _Members:
         for position in index.anonymous:
             if named is not None and position > named:
                 break
+            self.budget.take()
             member = found.members[position]
             inner_id, inner = stripped(spec.btf, member.type_id)
             if not isinstance(inner, (Struct, Union)):

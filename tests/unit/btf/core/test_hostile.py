@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import core_objects
 import pytest
 
 from pylibbpf.btf.core import CoreKind, Resolver, Target, resolve, stop
@@ -162,3 +163,11 @@ def test_sizes_beyond_32_bits() -> None:
     ]
     with pytest.raises(CoreError, match="larger than 4 GB"):
         ask(CoreKind.FIELD_BYTE_SIZE, large, large, "0:0")
+
+
+@pytest.mark.parametrize("name", ["_" * 1_000_000, "a____" * 200_000, "a___" * 250_000])
+def test_names_of_nothing_but_underscores(name: str) -> None:
+    types: list[Type] = [Struct(name, 4, BOX.members)]
+    assert ask(CoreKind.FIELD_EXISTS, types, types, "0:0") == 1
+    data = core_objects.btf([INT, *types])
+    assert Btf(data).find_flavours(name) == [2]
