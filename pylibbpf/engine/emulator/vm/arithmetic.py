@@ -128,7 +128,7 @@ class Arithmetic:
         """Forget all lines from one on."""
         del self.lines[mark:], self.places[mark:]
         self.line = []
-        self.risk = self.chained = -1
+        self.risk = self.chained = self.turned = -1
 
     def header(self, text: str) -> None:
         """Write a line of its own."""
