@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from bisect import bisect_right
+from collections.abc import Mapping
 
 from pylibbpf.isa import insn as isa
 from pylibbpf.isa.calls import OutputCall, output_calls
@@ -41,11 +42,16 @@ class Linked:
 
 
 class Linker:
-    """Knows the functions of an object by place, to link any of its programs."""
+    """Knows the functions of an object by place, to link any of its programs.
 
-    def __init__(self, spec: ObjectSpec) -> None:
+    ``code`` are the instructions of those that were changed, by section and offset.
+    """
+
+    def __init__(
+        self, spec: ObjectSpec, code: Mapping[tuple[str, int], list[Insn]] | None = None
+    ) -> None:
         self._by_place = {_place(f): f for f in spec.functions}
-        self._decoded: dict[tuple[str, int], list[Insn]] = {}
+        self._decoded: dict[tuple[str, int], list[Insn]] = dict(code or {})
 
     def used(self, program: FunctionSpec, last: FunctionSpec | None = None) -> list[FunctionSpec]:
         """List a program and the functions that it uses, directly or not, in order of linking.

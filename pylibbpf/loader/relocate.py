@@ -141,12 +141,11 @@ class _Relocation:
             elif self.struct_ops.unused(function.name):
                 skipped[function.name] = "only struct_ops maps that are not created name it"
         functions = [f for f in spec.functions if f.name not in skipped or not f.program]
-        patched = self._patch(functions, target)
-        linker = Linker(dataclasses.replace(spec, functions=tuple(patched)))
-        callbacks = _Callbacks(spec, patched)
+        linker = Linker(spec, self._patch(functions, target))
+        callbacks = _Callbacks(spec)
         found = [
             self._program(linker, function, callbacks.of(function))
-            for function in patched
+            for function in functions
             if function.program
         ]
         major, minor, patch_level = self.kconfig.version
@@ -185,8 +184,13 @@ class _Relocation:
 
     # CO-RE
 
-    def _patch(self, functions: list[FunctionSpec], target: Target | None) -> list[FunctionSpec]:
-        """Answer the CO-RE relocations: of each function once, before it is copied anywhere."""
+    def _patch(
+        self, functions: list[FunctionSpec], target: Target | None
+    ) -> dict[tuple[str, int], list[Insn]]:
+        """Answer the CO-RE relocations: of each function once, before it is copied anywhere.
+
+        Gives the code of those that have any, by section and offset.
+        """
         asked: list[tuple[int, tuple[str, int], FunctionSpec, CoreRelocation]] = []
         code: dict[tuple[str, int], list[Insn]] = {}
         for function in functions:
@@ -195,7 +199,7 @@ class _Relocation:
                 code[place] = isa.decode(function.code)
                 asked += [(each.order, place, function, each) for each in function.core]
         if not asked:
-            return functions
+            return code
         assert self.spec.btf is not None
         resolver = Resolver(self.spec.btf, target or self.kernel())
         asked.sort(key=lambda each: each[0])
@@ -210,11 +214,7 @@ class _Relocation:
                     error.source = f"{line.file}:{line.number}: {line.text.strip()}"
                 raise
             self.answers.setdefault(place, {})[each.insn] = answer
-        encoded = {place: isa.encode(insns) for place, insns in code.items()}
-        return [
-            dataclasses.replace(f, code=encoded.get((f.section, f.offset), f.code))
-            for f in functions
-        ]
+        return code
 
     # Programs
 
@@ -363,8 +363,8 @@ class _Callbacks:
 
     _PREFIX = "exception_callback:"
 
-    def __init__(self, spec: ObjectSpec, functions: list[FunctionSpec]) -> None:
-        self._functions = [f for f in functions if f.section == SUBPROGRAMS]
+    def __init__(self, spec: ObjectSpec) -> None:
+        self._functions = [f for f in spec.functions if f.section == SUBPROGRAMS]
         self._named: dict[str, list[str]] = {}
         btf = spec.btf
         for _, tag in btf.types(Kind.DECL_TAG) if btf is not None else ():

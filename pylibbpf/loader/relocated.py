@@ -24,11 +24,12 @@ class RelocatedProgram:
 
     ``type`` and ``attach_type`` are the kernel's numbers (type 0: the SEC() name has none; of a
     USDT program, libbpf 1.3 and later set the attach type as they load it, where the kernel takes
-    many probes in one link), ``flags`` those of BPF_PROG_LOAD. ``parts`` are the functions and
-    where each starts; ``functions`` are the BTF ids of their types, by instruction, empty where
-    the object does not tell them all; ``lines`` count in instructions of the whole. ``core`` are
-    the answers to CO-RE relocations, by instruction: why one was poisoned, too. ``kernel_type_id``
-    of a struct_ops program is the kernel's struct, in the BTF of ``module``.
+    many probes in one link), ``flags`` those of BPF_PROG_LOAD. ``parts`` are the functions, as the
+    object has them, and where each starts; ``functions`` are the BTF ids of their types, by
+    instruction, empty where the object does not tell them all; ``lines`` count in instructions of
+    the whole. ``core`` are the answers to CO-RE relocations, by instruction: why one was poisoned,
+    too. ``kernel_type_id`` of a struct_ops program is the kernel's struct, in the BTF of
+    ``module``.
     """
 
     name: str
