@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from pylibbpf.btf.parse import MAX_DEPTH
 from pylibbpf.btf.types import (
     Array,
     Datasec,
@@ -19,6 +20,7 @@ from pylibbpf.btf.types import (
     Member,
     Ptr,
     Var,
+    Void,
 )
 from pylibbpf.btf.types import (
     Struct as BtfStruct,
@@ -380,6 +382,16 @@ def _is_shown(elf: Elf, btf: Btf | None, section: Section) -> bool:
     return False
 
 
+def _is_void(btf: Btf, type_id: int) -> bool:
+    """Tell whether a type, or that of an array's elements, says nothing."""
+    some = btf.strip(type_id)
+    for _ in range(MAX_DEPTH):
+        if not isinstance(some, Array):
+            break
+        some = btf.strip(some.type_id)
+    return isinstance(some, Void)
+
+
 def global_variables(elf: Elf, btf: Btf | None, section: Section) -> Iterator[GlobalSpec]:
     """List the variables of a section of data: by BTF, or by symbols where there is none.
 
@@ -394,8 +406,12 @@ def global_variables(elf: Elf, btf: Btf | None, section: Section) -> Iterator[Gl
         # In a linked object, several that are static may have one name.
         own = _LINKAGE.get(var.linkage) == "static" and (var.name, offset) in sizes
         at = symbol.value if symbol is not None and not own else offset
-        size = btf.sizeof(var.type_id) if btf is not None else 0
         type_id: int | None = var.type_id
+        if btf is None or _is_void(btf, var.type_id):
+            # clang knows no type of a float before version 12.
+            size, type_id = sizes.get((var.name, at), 0), None
+        else:
+            size = btf.sizeof(var.type_id)
         if 0 < sizes.get((var.name, at), 0) < size:
             # clang takes a static array apart of which only some elements are used (GlobalOpt),
             # and still gives each piece the type of the whole.

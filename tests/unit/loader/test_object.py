@@ -6,9 +6,11 @@ from struct import pack
 
 import pytest
 
+from pylibbpf.btf.parse import Btf
 from pylibbpf.btf.types import Datasec, Kind
 from pylibbpf.errors import ElfError
 from pylibbpf.isa import insn as isa
+from pylibbpf.loader.elf import Elf
 from pylibbpf.loader.link import Linker, sending_calls
 from pylibbpf.loader.object import read, source_line
 from pylibbpf.loader.static_linker import link_objects
@@ -246,6 +248,21 @@ def test_a_variable_that_the_compiler_took_apart_has_no_type(objects: Path) -> N
     assert variable.name.startswith("spread.")
     assert (variable.size, variable.type_id) == (4, None)
     assert spec.initial(variable) == bytes(4)
+
+
+def test_a_variable_whose_type_the_compiler_did_not_know(objects: Path) -> None:
+    """clang 11 knows none of a float: its BTF says void. Here one is made of clang 22's."""
+    data = bytearray((objects / "globals.bpf.o").read_bytes())
+    elf = Elf(bytes(data))
+    section = elf.find(".BTF")
+    assert section is not None
+    btf = Btf(elf.content(section))
+    (variable_id,) = btf.find("d_double", Kind.VAR)
+    at = section.offset + btf._offsets[variable_id - 1] + 8
+    data[at : at + 4] = bytes(4)
+    found = {v.name: v for v in read(data).globals}
+    assert (found["d_double"].size, found["d_double"].type_id) == (8, None)
+    assert found["d_float"].type_id is not None
 
 
 def test_places_of_maps_in_what_a_linker_wrote_are_those_of_its_types(objects: Path) -> None:
