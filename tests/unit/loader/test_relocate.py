@@ -504,3 +504,13 @@ def test_a_jump_table_leads_into_its_program():
     wild = dataclasses.replace(table, targets=(*table.targets[:-1], 1 << 40))
     with pytest.raises(ElfError, match="leads out of the program"):
         relocate(dataclasses.replace(spec, jump_tables=(wild,)), kconfig=KERNEL)
+
+
+def test_an_object_has_no_more_instructions_than_the_kernel_takes():
+    spec = spec_of("functions")
+    large = [
+        dataclasses.replace(f, code=bytes(8_000_008)) if f.name == "alone" else f
+        for f in spec.functions
+    ]
+    with pytest.raises(ElfError, match="a program may have 1000000"):
+        relocate(dataclasses.replace(spec, functions=tuple(large)), kconfig=KERNEL)
