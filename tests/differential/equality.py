@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
+import multiprocessing
 import traceback
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -95,7 +96,9 @@ def compare_all(
 ) -> Iterator[Comparison]:
     """Compare objects, several at a time, in their order."""
     job = functools.partial(compare, libbpf=libbpf, btf=btf)
-    with ProcessPoolExecutor(workers) as pool:
+    # No fork: the process may have threads, and newer Pythons warn of it.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
         yield from pool.map(job, paths)
 
 
