@@ -56,7 +56,7 @@ class Wide(Lines):
         self.probes = probes
         self.fatal = fatal
         self.slots = slots
-        """Names of what the stack frame holds, by offset from r10, where these are variables."""
+        """Names of what is a variable, and not in the stack frame, by its offset there."""
         self.end = 0
         self.known = Known()
         self.loose = False
