@@ -100,9 +100,7 @@ def version_of(name: str) -> tuple[int, int, int] | None:
 
     Distributions count releases in the third number, or leave it 0.
     """
-    last = name.rpartition("/")[2]
-    for prefix in ("vmlinux-", "linux-", "v"):
-        last = last.removeprefix(prefix)
+    last = name.rpartition("/")[2].lstrip(_BEFORE)
     numbers = []
     for part in last.split(".", 2):
         digits = part[: next((at for at, c in enumerate(part) if c not in _DIGITS), len(part))]
@@ -116,5 +114,6 @@ def version_of(name: str) -> tuple[int, int, int] | None:
     return numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else 0
 
 
+_BEFORE = "abcdefghijklmnopqrstuvwxyz-_"  # vmlinux-6.1, v6.1
 _DIGITS = frozenset("0123456789")
 _LONGEST = 4

@@ -143,7 +143,9 @@ def test_ways_to_check(version: tuple[int, int, int] | None, objects: Path) -> N
     [
         ("ubuntu/20.04/x86_64/5.4.0-100-generic", (5, 4, 0)),
         ("vmlinux-6.1.0-50-amd64", (6, 1, 0)),
+        ("vmlinuz-6.12.117+deb13-amd64", (6, 12, 117)),
         ("6.8-rc1", (6, 8, 0)),
+        ("arm64-5.4", None),
         ("v7.2", (7, 2, 0)),
         ("4.18.0-193.el8.x86_64", (4, 18, 0)),
         ("5.10.109-104.500.amzn2", (5, 10, 109)),
