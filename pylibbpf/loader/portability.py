@@ -325,6 +325,7 @@ def portability(
 
     Raises:
         ElfError, BtfError: an object cannot be read, or a folder has no BTF.
+        Error: one of several processes was ended.
         OSError: a file or folder cannot be read.
     """
     paths = [objects] if isinstance(objects, (str, os.PathLike)) else list(objects)
@@ -368,7 +369,7 @@ def _of_kernel(path: str, spec: ObjectSpec, name: str, where: str, kernel: Kerne
     try:
         count, resolved, problems = check(spec, kernel)
     except Error as error:
-        return Portability(path, name, where, str(error))
+        return Portability(path, name, where, f"{path}: {error}")
     return Portability(path, name, where, None, count, resolved, problems)
 
 
@@ -387,11 +388,17 @@ def _work(file: BtfFile) -> list[Portability]:
 def _in_processes(paths: list[str], files: list[BtfFile], jobs: int) -> Iterator[Portability]:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
 
     # Not forked: whoever calls this may have threads.
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _start, (paths,)) as pool:
         try:
             for found in pool.map(_work, files):
                 yield from found
+        except BrokenProcessPool:
+            raise Error(
+                "one of the processes that share the work was ended (for want of memory?): "
+                "try fewer jobs"
+            ) from None
         finally:
             pool.shutdown(cancel_futures=True)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import lzma
+import os
 from pathlib import Path
 from struct import pack
 
@@ -22,7 +23,7 @@ from pylibbpf.btf.types import (
     Typedef,
     Var,
 )
-from pylibbpf.errors import BtfError, ElfError
+from pylibbpf.errors import BtfError, ElfError, Error
 from pylibbpf.loader.kernel import Kernel, version_of
 from pylibbpf.loader.object import read
 from pylibbpf.loader.portability import Portability, check, portability
@@ -319,6 +320,19 @@ def test_files_and_processes_give_the_same(objects: Path, host: Path, tmp_path: 
     assert found[4].error is not None
     assert "neither BTF nor an archive" in found[4].error
     assert list(portability(map(str, paths), [tmp_path], jobs=2)) == found
+
+
+def test_a_process_that_is_ended_is_told(
+    objects: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.btf", "b.btf"):
+        (tmp_path / name).write_bytes(b"no BTF")
+    # No process survives its start.
+    module = importlib.import_module("pylibbpf.loader.portability")
+    monkeypatch.setattr(module, "_start", os.abort)
+    found = portability(objects / "core.bpf.o", tmp_path, jobs=2)
+    with pytest.raises(Error, match="try fewer jobs"):
+        list(found)
 
 
 def test_this_kernel_is_the_default(objects: Path, host: Path) -> None:
