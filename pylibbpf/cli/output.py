@@ -10,7 +10,14 @@ __all__ = ["replace"]
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write the file whole or not at all: a build that is interrupted leaves no half of it."""
+    """Write the file whole or not at all: a build that is interrupted leaves no half of it.
+
+    A link stays one, what it leads to is written; a device or a pipe is written into, not replaced.
+    """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
