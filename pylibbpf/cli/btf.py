@@ -199,7 +199,7 @@ def _similar(btf: Btf, text: str) -> str:
 
     name = text.split()[-1] if text.split() else ""
     names = {found.name for _, found in btf.types(*_TYPES) if abs(len(found.name) - len(name)) < 3}
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.8)
+    close = difflib.get_close_matches(name, names - {""}, n=3, cutoff=0.8)
     return f"; there is {', '.join(close)}" if close else ""
 
 

@@ -11,8 +11,11 @@ where there is no program.
 from __future__ import annotations
 
 import argparse
+import string
 import sys
 from typing import TYPE_CHECKING
+
+from pylibbpf.cli import DONE, FAILED, MISUSED, complain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,10 +23,9 @@ if TYPE_CHECKING:
     from pylibbpf.engine.emulator.vm.run import Executor
     from pylibbpf.isa.insn import Insn
 
-DONE, FAILED, MISUSED = 0, 1, 2
-
 # A million instructions (isa.check.MOST), each byte with two spaces, as the runner writes them.
 _LONGEST = 32_000_000
+_DIGITS = 20  # as 2**64 has: nobody waits for more instructions than that
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
+    if not text.isdecimal() or len(text) > _DIGITS or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of instructions")
     return int(text)
 
@@ -71,8 +73,6 @@ def _seconds(text: str) -> float:
 
 def main(args: argparse.Namespace) -> int:
     """Run it, and print r0."""
-    from pylibbpf.cli import complain
-
     memories = [each for each in args.memory if each.strip()]
     if len(memories) > 1:
         complain(f"there can be one memory, not {len(memories)}: spaces in it need quotes")
@@ -82,10 +82,13 @@ def main(args: argparse.Namespace) -> int:
         if len(given) > _LONGEST:
             complain(f"the program is longer than any can be: over {_LONGEST} characters")
             return MISUSED
-        code = bytes.fromhex(given)
-        memory = bytes.fromhex(memories[0] if memories else "")
+        code = _bytes("the program", given)
+        memory = _bytes("the memory", memories[0] if memories else "")
+    except UnicodeDecodeError:
+        complain("the program is to be hexadecimal digits, and is no text")
+        return MISUSED
     except ValueError as error:
-        complain(f"these are no hexadecimal bytes: {error}")
+        complain(str(error))
         return MISUSED
     try:
         insns = _insns(code, elf=args.elf)
@@ -99,6 +102,23 @@ def main(args: argparse.Namespace) -> int:
 
 def _read() -> str:
     return sys.stdin.read(_LONGEST + 1) if sys.stdin is not None else ""
+
+
+def _bytes(what: str, given: str) -> bytes:
+    """What hexadecimal digits stand for.
+
+    Raises:
+        ValueError: they are none; in words that say which, and where.
+    """
+    try:
+        return bytes.fromhex(given)
+    except ValueError:
+        said = "has half a byte: two hexadecimal digits are one"
+        for at, each in enumerate(given, 1):
+            if each not in string.hexdigits and each not in string.whitespace:
+                said = f"is to be hexadecimal digits only: character {at} is {each!r}"
+                break
+    raise ValueError(f"{what} {said}")
 
 
 def _insns(code: bytes, *, elf: bool) -> Sequence[Insn]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -14,7 +15,9 @@ def replace(path: Path, content: bytes) -> None:
 
     A link stays one, what it leads to is written; a device or a pipe is written into, not replaced.
     """
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
+    if path.is_symlink():  # what leads in a circle has no end; Path.resolve() is no OSError then
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     if path.exists() and not path.is_file():
         path.write_bytes(content)
         return

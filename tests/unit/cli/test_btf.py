@@ -105,6 +105,7 @@ def test_c_of_some_types(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert (status, out) == (1, "")
         assert f"no type {name!r}" in err
     assert "there is file" in run(capsys, "c", raw, "--type", "fil")[2]
+    assert "there is" not in run(capsys, "c", raw, "--type", "")[2]
 
 
 def test_c_into_a_file(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

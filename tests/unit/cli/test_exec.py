@@ -42,7 +42,14 @@ def test_memory_and_its_length(
         ("r0 = *(u8 *)(r1 +0)\nexit", "", 1, "through a null pointer"),
         ("r0 = 1", "", 1, "instruction 0: runs on past the end of its function"),
         ("call 1\nexit", "", 1, "calls helper 1 (bpf_map_lookup_elem), which there is not here"),
-        ("r0 = 1\nexit", "0g", 2, "these are no hexadecimal bytes"),
+        (
+            "r0 = 1\nexit",
+            "0g",
+            2,
+            "the memory is to be hexadecimal digits only: ",
+        ),
+        ("r0 = 1\nexit", "0x01", 2, "character 2 is 'x'"),
+        ("r0 = 1\nexit", "0 1", 2, "the memory has half a byte"),
         ("r1 = map[fd:1]+0\nexit", "", 1, "nothing says what this constant refers to"),
     ],
 )
@@ -173,7 +180,15 @@ def test_object_files_that_need_more(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize(
-    "option", ["--budget=0", "--budget=-1", "--budget=x", "--timeout=nan", "--timeout=0"]
+    "option",
+    [
+        pytest.param("--budget=" + "9" * 5000, id="digits"),
+        "--budget=0",
+        "--budget=-1",
+        "--budget=x",
+        "--timeout=nan",
+        "--timeout=0",
+    ],
 )
 def test_limits_that_are_none(capsys: pytest.CaptureFixture[str], option: str) -> None:
     with pytest.raises(SystemExit) as caught:

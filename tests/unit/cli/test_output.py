@@ -33,6 +33,14 @@ def test_a_pipe_is_written_into(tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
+def test_links_that_lead_in_a_circle(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(link)
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        replace(link, b"new")
+    assert list(tmp_path.iterdir()) == [link]
+
+
 def test_nothing_is_left_of_what_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(IsADirectoryError):
