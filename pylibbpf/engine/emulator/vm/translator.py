@@ -298,6 +298,8 @@ def _first(program: Program, bound: Bound, start: int) -> Function:
         left = most - interpreted.get(start, 0)
         if left <= 0:
             return _function(program, bound, start)(run, r1, r2, r3, r4, r5)
+        if not start:
+            run.left += 1  # the first instruction is not counted twice
         machine = _Cold(_INTERPRETER, run, program, start, (r1, r2, r3, r4, r5))
         steps = 0
         try:
@@ -394,6 +396,8 @@ def _indirect(program: Program, start: int) -> bool:
 def _interpreted(program: Program, start: int) -> Function:
     def call(run: Run, r1: int, r2: int, r3: int, r4: int, r5: int) -> int:
         settle(run)
+        if not start:
+            run.left += 1  # the first instruction is not counted twice
         return _INTERPRETER.call(run, program, start, r1, r2, r3, r4, r5)
 
     return call
@@ -518,6 +522,8 @@ def _go_on(
 ) -> int:
     """Interpret a function from an access on that a statement could not do."""
     settle(run)
+    if at == start:
+        run.left += 1  # the first instruction was counted when the function began
     names = traceback.tb_frame.f_locals
     registers = [names.get(f"r{r}", 0) & alu.U64 for r in range(isa.REGISTERS)]
     region = names.get("f")

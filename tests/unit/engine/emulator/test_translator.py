@@ -22,7 +22,7 @@ from pylibbpf.engine.emulator.vm.interpreter import Coverage, Interpreter
 from pylibbpf.engine.emulator.vm.memory import CONTEXT, READ, STACK, Memory, Region
 from pylibbpf.engine.emulator.vm.program import Program
 from pylibbpf.engine.emulator.vm.run import Run
-from pylibbpf.engine.emulator.vm.translator import EXACT, Translator
+from pylibbpf.engine.emulator.vm.translator import EXACT, PATIENCE, Translator
 from pylibbpf.errors import BudgetError, MemoryFault, RunError
 from pylibbpf.isa import insn as isa
 from pylibbpf.isa.asm import assemble
@@ -772,19 +772,32 @@ def test_calls_without_loops_end_too() -> None:
             "N: r0 += 1\nif r0 < 20000 goto L\nexit"
         ),
         "r0 = 0\nr6 = 0\nL: call f\nr6 += 1\nif r6 < 20000 goto L\nexit\nf: r0 = 1\nexit",
+        (  # each call begins with an access that needs a closer look
+            "r6 = r1\nr7 = 0\nL: r1 = r6\ncall f\nr7 += 1\nif r7 < 12000 goto L\nexit\n"
+            "f: r0 = *(u64 *)(r1 +8)\nexit"
+        ),
+        "r0 = *(u64 *)(r1 +8)\nL: r0 += 1\nif r0 < 40000 goto L\nexit",
+        "r0 = 0\nL: r0 += 1\nif r0 < 40000 goto L\ngotox r2\nexit",
     ],
 )
 def test_no_run_is_stopped_that_could_end(text: str) -> None:
     """With exactly the instructions that it needs, as the interpreter counts them."""
     memory = Memory()
     program = made(text, memory)
+    strict = memory.map(Region(bytearray(16), CONTEXT, strict=True)).base
     coverage = Coverage()
-    expected = Run(Interpreter(coverage=coverage), memory).start(program)
+    expected = Run(Interpreter(coverage=coverage), memory).start(
+        program, strict, program.address(4)
+    )
     needed = sum(coverage.of(program))
     assert needed > EXACT
-    assert Run(Translator(patience=0), memory, budget=needed).start(program) == expected
+    for patience in (0, 1, PATIENCE, needed):
+        for _ in range(2):
+            run = Run(Translator(patience=patience), memory, budget=needed)
+            assert run.start(program, strict, program.address(4)) == expected
+        program = made(text, memory)
     with pytest.raises(BudgetError):
-        Run(Interpreter(), memory, budget=needed - 1).start(program)
+        Run(Interpreter(), memory, budget=needed - 1).start(program, strict, program.address(4))
 
 
 def test_errors_of_functions_that_functions_call() -> None:
