@@ -10,7 +10,7 @@ from pylibbpf.btf.core.access import Spec, local_spec
 from pylibbpf.btf.core.kind import CoreKind
 from pylibbpf.btf.core.match import Miss, compatible, match_enumerator, match_field, matches
 from pylibbpf.btf.core.stop import Budget, Stop
-from pylibbpf.btf.core.value import Value, may_resize, value_of
+from pylibbpf.btf.core.value import may_resize, value_of
 from pylibbpf.errors import CoreError
 
 TYPE_CHECKING = False
@@ -185,8 +185,7 @@ class Resolver:
     ) -> Resolution:
         local = self._local(kind, type_id, access)
         candidates: list[Candidate] = []
-        values: list[Value] = []
-        ours = None
+        ours = theirs = found = None
         for owner, btf, target_id in seen:
             self._budget.take()
             spec, miss = self._try(kind, local, owner, btf, target_id)
@@ -194,13 +193,19 @@ class Resolver:
                 candidates.append(Candidate(owner, btf, target_id, miss=miss))
                 continue
             ours = ours or value_of(kind, local)
-            values.append(value_of(kind, spec))
-            candidates.append(Candidate(owner, btf, target_id, spec, values[-1].number))
-            _agree(kind, local, candidates, values)
-        if ours is None:
+            value = value_of(kind, spec)
+            candidates.append(Candidate(owner, btf, target_id, spec, value.number))
+            if found is None:
+                found, theirs = candidates[-1], value
+            elif not _agree(found, candidates[-1]):
+                raise Stop(
+                    f"{asked(kind, local)} is ambiguous: types of this name differ, and so does "
+                    "the answer",
+                    errno.EINVAL,
+                    explain.lines(kind, local, candidates),
+                )
+        if ours is None or theirs is None or found is None:
             return self._nothing(kind, local, candidates)
-        theirs = values[0]
-        found = next(each for each in candidates if each.matched)
         bad_size = ours.size != theirs.size and not may_resize(
             self.local.type(ours.type_id), found.btf.type(theirs.type_id)
         )
@@ -255,13 +260,8 @@ class Resolver:
         )
 
 
-def _agree(kind: CoreKind, local: Spec, candidates: list[Candidate], values: list[Value]) -> None:
-    """Raises: Stop, where the last candidate gives another answer than the first that fits."""
-    specs = [each.spec for each in candidates if each.spec is not None]
-    if specs[0].bit_offset == specs[-1].bit_offset and values[0].number == values[-1].number:
-        return
-    raise Stop(
-        f"{asked(kind, local)} is ambiguous: types of this name differ, and so does the answer",
-        errno.EINVAL,
-        explain.lines(kind, local, candidates),
-    )
+def _agree(one: Candidate, other: Candidate) -> bool:
+    """Whether two types that fit give the same answer."""
+    assert one.spec is not None
+    assert other.spec is not None
+    return one.spec.bit_offset == other.spec.bit_offset and one.number == other.number
