@@ -15,6 +15,7 @@ _DIGEST = 32  # of SHA-256, before the contents
 _MOST = 64 << 20
 _PART = ".part-"
 _KEPT = 4
+_ABANDONED = 3600  # seconds: nobody writes for so long
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -119,15 +120,25 @@ def _only_ours(inner: str) -> bool:
 
 
 def _prune(inner: str, start: str) -> None:
-    """Remove what others of this kind have become too old, and what killed processes left."""
+    """Remove what others of this kind have become too old, and what killed processes left.
+
+    Other processes do so, too: what is gone meanwhile is passed over.
+    """
+    found = []
     with os.scandir(inner) as entries:
-        found = [(entry.stat(follow_symlinks=False).st_mtime, entry.path) for entry in entries]
+        for entry in entries:
+            try:
+                found.append((entry.stat(follow_symlinks=False).st_mtime, entry.path))
+            except FileNotFoundError:
+                continue
     newest = max(found, default=(0.0, ""))[0]
     kept = sorted(each for each in found if os.path.basename(each[1]).startswith(start))
     parts = [each for each in found if os.path.basename(each[1]).startswith(_PART)]
-    for written, path in kept[:-_KEPT] + [each for each in parts if each[0] < newest - 3600]:
-        del written
-        os.unlink(path)
+    for _, path in kept[:-_KEPT] + [each for each in parts if each[0] < newest - _ABANDONED]:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            continue
 
 
 def _digest(data: bytes | memoryview) -> bytes:

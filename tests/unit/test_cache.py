@@ -153,3 +153,19 @@ def test_many_at_once_leave_one_that_is_whole(place: Path) -> None:
     found = bytes(cache.read("some", "file-1") or b"")
     assert len(set(found)) <= 2
     assert len(found) in (9999, 2 * 9999)
+
+
+def test_what_another_process_removes_meanwhile_is_no_failure(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        assert cache.write("some", f"file-{number}", b"contents")
+    unlink = os.unlink
+
+    def twice(path: str) -> None:
+        unlink(path)
+        unlink(path)
+
+    monkeypatch.setattr(cache.os, "unlink", twice)
+    assert cache.write("some", "file-5", b"contents")
+    assert len(list(place.iterdir())) == 4
