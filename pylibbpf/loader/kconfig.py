@@ -166,6 +166,8 @@ class Slot:
         )
 
     def _option(self, text: str) -> bytes:
+        if not text:
+            raise self._misfit("empty", "one")
         if text[0] in _TRISTATE:
             return self._letter(text[0])
         if text[0] == '"':

@@ -83,6 +83,7 @@ def test_values_by_type(kind, text, data):
         ("short", "-32769"),
         ("u16", "65536"),
         ("u16", "-1"),
+        ("int", ""),
         ("int", "08"),
         ("int", "1_000"),
         ("int", "12 "),

@@ -125,6 +125,11 @@ def test_many_candidates(less: None) -> None:
         ask(CoreKind.FIELD_EXISTS, [BOX], [Struct("box", 4, ())] * 6_000, "0:0")
 
 
+def test_many_candidates_that_agree() -> None:
+    boxes: list[Type] = [BOX] * 20_000  # each is compared with the first, not with all before it
+    assert ask(CoreKind.FIELD_EXISTS, [BOX], boxes, "0:0") == 1
+
+
 def test_large_structs_and_enums() -> None:
     many = 30_000
     members = tuple(Member(f"m{n}", 1, 0) for n in range(many))
