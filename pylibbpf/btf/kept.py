@@ -10,9 +10,10 @@ from pylibbpf.btf.index import NameIndex
 from pylibbpf.btf.parse import Btf, Known
 from pylibbpf.errors import BtfError
 
-__all__ = ["VMLINUX", "kernel_btf", "with_index"]
+__all__ = ["FOLDER", "VMLINUX", "kernel_btf", "with_index"]
 
-VMLINUX = "/sys/kernel/btf/vmlinux"
+FOLDER = "/sys/kernel/btf"  # of the running kernel: its own and its modules'
+VMLINUX = f"{FOLDER}/vmlinux"
 
 _NOTES = "/sys/kernel/notes"
 _PLACE = "btf"

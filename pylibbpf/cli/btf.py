@@ -12,10 +12,11 @@ from typing import Any
 
 from pylibbpf.btf.c_dump import c_header
 from pylibbpf.btf.diff import KINDS, Change, Detail, Place, diff
+from pylibbpf.btf.kept import VMLINUX
 from pylibbpf.btf.parse import Btf
 from pylibbpf.btf.types import Kind
 from pylibbpf.cli import DONE, FAILED, MISUSED, complain
-from pylibbpf.cli.btf_source import THIS_KERNEL, read_types
+from pylibbpf.cli.btf_source import read_types
 from pylibbpf.cli.output import replace
 from pylibbpf.cli.values import plain
 from pylibbpf.errors import BtfError, Error
@@ -71,7 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "file",
         nargs="?",
         metavar="FILE",
-        default=THIS_KERNEL,
+        default=VMLINUX,
         help=f"{_FILE} (default: this kernel)",
     )
     c.add_argument(

@@ -8,18 +8,13 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+from pylibbpf.btf.kept import VMLINUX
 from pylibbpf.btf.parse import Btf
 from pylibbpf.errors import BtfError
 from pylibbpf.loader.binary import Binary
-from pylibbpf.loader.btf_files import LARGEST, find_btf, read_btf
+from pylibbpf.loader.btf_files import LARGEST, one_kernel
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-__all__ = ["THIS_KERNEL", "read_types"]
-
-THIS_KERNEL = "/sys/kernel/btf/vmlinux"
+__all__ = ["read_types"]
 
 _LARGEST_IMAGE = 256 << 20
 # How a distribution's modules are compressed.
@@ -40,7 +35,7 @@ def read_types(path: str, base: str | None = None) -> Btf:
         BtfError: it has none, or is damaged; a module's without its kernel's.
         OSError: it cannot be read.
     """
-    if path == THIS_KERNEL and not os.path.exists(path):
+    if path == VMLINUX and not os.path.exists(path):
         raise BtfError("this kernel shows no BTF (CONFIG_DEBUG_INFO_BTF is off)")
     data, own_base = _contents(path)
     try:
@@ -56,7 +51,7 @@ def read_types(path: str, base: str | None = None) -> Btf:
         if _is_split(data):
             if os.path.isfile(beside) and not os.path.samefile(beside, path):
                 return Btf(data, read_types(beside))
-            raise BtfError(f"a module's BTF: --base names its kernel's (--base {THIS_KERNEL})")
+            raise BtfError(f"a module's BTF: --base names its kernel's (--base {VMLINUX})")
         return Btf(data)
     except BtfError as error:
         raise BtfError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
@@ -83,17 +78,7 @@ def _contents(path: str) -> tuple[bytes, bytes | None]:
         return _in_memory(_unpacked_module(path, make))
     if head.startswith(_ZSTD):
         raise BtfError(f"{path}: compressed with zstd: unpack it first (zstd -d)")
-    found = list(_first_two(path))
-    if len(found) != 1:
-        raise BtfError(f"{path}: an archive with several kernels; take one out of it")
-    return found[0], None
-
-
-def _first_two(path: str) -> Iterator[bytes]:
-    for number, each in enumerate(read_btf(next(find_btf([path])))):
-        yield each.data
-        if number:
-            return
+    return one_kernel(path).data, None
 
 
 def _of_elf(path: str) -> tuple[bytes, bytes | None]:

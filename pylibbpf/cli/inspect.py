@@ -126,7 +126,7 @@ def main(args: argparse.Namespace) -> int:
         try:
             kernel = relocated.kernel(args.btf)
         except (Error, OSError) as error:
-            complain(plain(f"{args.btf}: {_said(error)}"))
+            complain(plain(f"{args.btf}: {_said(error).removeprefix(f'{args.btf}: ')}"))
             return FAILED
     for number, path in enumerate(args.objects):
         try:

@@ -53,10 +53,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pylibbpf.cli.disasm import listing
-from pylibbpf.errors import BtfError, ElfError
+from pylibbpf.errors import ElfError
 from pylibbpf.isa import insn as isa
 from pylibbpf.isa.insn import Insn, encode
-from pylibbpf.loader.btf_files import find_btf, read_btf
+from pylibbpf.loader.btf_files import one_kernel
 from pylibbpf.loader.header import read_file
 from pylibbpf.loader.kernel import Kernel
 from pylibbpf.loader.object import read
@@ -92,10 +92,8 @@ def kernel(path: str) -> Kernel:
         BtfError: there is none, or that of several.
         OSError: it cannot be read.
     """
-    found = [each for file in find_btf([path]) for each in read_btf(file)][:2]
-    if len(found) > 1:
-        raise BtfError(f"the BTF of several kernels ({found[0].kernel}, {found[1].kernel}, ...)")
-    return Kernel.parse(found[0].data, found[0].modules)
+    found = one_kernel(path)
+    return Kernel.parse(found.data, found.modules)
 
 
 def relocated(

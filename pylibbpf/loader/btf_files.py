@@ -16,8 +16,10 @@ import os
 import struct
 import tarfile
 import zlib
+from itertools import islice
 from typing import Protocol
 
+from pylibbpf.btf.kept import FOLDER
 from pylibbpf.errors import BtfError, ElfError
 from pylibbpf.loader.binary import Binary
 
@@ -25,9 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["THIS_KERNEL", "BtfFile", "KernelBtf", "find_btf", "read_btf"]
-
-THIS_KERNEL = "/sys/kernel/btf"
+__all__ = ["BtfFile", "KernelBtf", "find_btf", "one_kernel", "read_btf"]
 
 _BTF = b"\x9f\xeb"
 _ELF = b"\x7fELF"
@@ -107,7 +107,7 @@ def _in_folder(top: str) -> Iterator[BtfFile]:
         if "vmlinux" in bare:
             modules = [(n, os.path.join(folder, n)) for n in bare if n != "vmlinux"]
             kernel = place if prefix else os.path.basename(os.path.abspath(top))
-            if os.path.realpath(folder) == THIS_KERNEL:
+            if os.path.realpath(folder) == FOLDER:
                 kernel = os.uname().release
             yield BtfFile(kernel, os.path.join(folder, "vmlinux"), tuple(modules))
         for name in names:
@@ -159,6 +159,22 @@ def read_btf(file: BtfFile) -> Iterator[KernelBtf]:
             yield from _read(file, opened)
     except (BtfError, ElfError) as error:
         raise BtfError(f"{file.path}: {_without(file.path, str(error))}") from None
+
+
+def one_kernel(path: str | os.PathLike[str]) -> KernelBtf:
+    """Read the BTF of the one kernel that a file has, or a folder.
+
+    Raises:
+        BtfError: there is none, or that of several, or it is damaged.
+        OSError: it cannot be read.
+    """
+    path = os.fspath(path)
+    # The second is only looked for: a folder may have thousands.
+    found = list(islice((each for file in find_btf([path]) for each in read_btf(file)), 2))
+    if len(found) > 1:
+        names = f"{found[0].kernel}, {found[1].kernel}"
+        raise BtfError(f"{path}: the BTF of several kernels ({names}, ...): give that of one")
+    return found[0]
 
 
 def _without(path: str, text: str) -> str:

@@ -18,12 +18,13 @@ import os
 from typing import TYPE_CHECKING
 
 from pylibbpf.btf.core import Resolver
+from pylibbpf.btf.kept import FOLDER
 from pylibbpf.errors import CoreError, ElfError, Error
 from pylibbpf.isa import insn as isa
 from pylibbpf.isa.insn import Insn, decode, encode
 from pylibbpf.isa.reach import reachable
 from pylibbpf.loader import needs
-from pylibbpf.loader.btf_files import THIS_KERNEL, BtfFile, find_btf, read_btf
+from pylibbpf.loader.btf_files import BtfFile, find_btf, read_btf
 from pylibbpf.loader.kernel import Kernel
 from pylibbpf.loader.link import Linker
 from pylibbpf.loader.object import read
@@ -330,7 +331,7 @@ def portability(
     """
     paths = [objects] if isinstance(objects, (str, os.PathLike)) else list(objects)
     specs = [(os.fspath(path), _read(path)) for path in paths]
-    where = [THIS_KERNEL] if btf is None else [btf] if isinstance(btf, (str, os.PathLike)) else btf
+    where = [FOLDER] if btf is None else [btf] if isinstance(btf, (str, os.PathLike)) else btf
     files = list(find_btf(where))
     if jobs <= 1 or len(files) <= 1:
         for file in files:

@@ -6,14 +6,12 @@ import os
 from collections.abc import Iterator, Mapping
 
 from pylibbpf.btf.core import Target
-from pylibbpf.btf.kept import kernel_btf
+from pylibbpf.btf.core.target import VMLINUX
+from pylibbpf.btf.kept import FOLDER, kernel_btf
 from pylibbpf.btf.parse import Btf
 from pylibbpf.errors import BtfError
 
 __all__ = ["this_kernel"]
-
-_FOLDER = "/sys/kernel/btf"
-_VMLINUX = "vmlinux"
 
 
 def this_kernel() -> Target:
@@ -29,7 +27,7 @@ def this_kernel() -> Target:
 
 
 def _read(name: str) -> bytes:
-    path = f"{_FOLDER}/{name}"
+    path = f"{FOLDER}/{name}"
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -50,9 +48,9 @@ class _Modules(Mapping[str, Btf]):
     def _all(self) -> list[str]:
         if self._names is None:
             try:
-                self._names = sorted(name for name in os.listdir(_FOLDER) if name != _VMLINUX)
+                self._names = sorted(name for name in os.listdir(FOLDER) if name != VMLINUX)
             except OSError as error:
-                raise BtfError(f"{_FOLDER} cannot be read: {error.strerror}") from None
+                raise BtfError(f"{FOLDER} cannot be read: {error.strerror}") from None
         return self._names
 
     def __getitem__(self, name: str) -> Btf:

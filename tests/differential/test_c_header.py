@@ -14,8 +14,9 @@ import c_headers
 import c_types
 import pytest
 
+from pylibbpf.btf.kept import VMLINUX
 from pylibbpf.btf.parse import Btf
-from pylibbpf.cli.btf_source import THIS_KERNEL, read_types
+from pylibbpf.cli.btf_source import read_types
 from pylibbpf.guest import cache, kernels
 
 KERNELS = ("this", "6.1", "6.12", "7.2")
@@ -40,9 +41,9 @@ class Kernel:
 def types_of(name: str) -> Btf:
     """The types of the kernel that runs this, or of one that guests have."""
     if name == "this":
-        if not Path(THIS_KERNEL).exists():
+        if not Path(VMLINUX).exists():
             pytest.skip("needs a kernel with CONFIG_DEBUG_INFO_BTF")
-        return read_types(THIS_KERNEL)
+        return read_types(VMLINUX)
     folder = cache.place()
     found = kernels.cached(kernels.pinned(name, folder), folder)
     if found is None:

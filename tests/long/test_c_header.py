@@ -13,8 +13,9 @@ import c_types
 import pytest
 from effort import cases
 
+from pylibbpf.btf.kept import VMLINUX
 from pylibbpf.btf.types import Kind
-from pylibbpf.cli.btf_source import THIS_KERNEL, read_types
+from pylibbpf.cli.btf_source import read_types
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +41,11 @@ def test_bpftool(tmp_path: Path, clang: tuple[str, ...]) -> None:
     bpftool = shutil.which("bpftool") or shutil.which("bpftool", path="/usr/sbin:/sbin")
     if bpftool is None:
         pytest.skip("needs bpftool")
-    btf = read_types(THIS_KERNEL)
+    btf = read_types(VMLINUX)
     ours, theirs = tmp_path / "ours.h", tmp_path / "theirs.h"
     tags = c_headers.written(btf, ours)
     dumped = subprocess.run(
-        [bpftool, "btf", "dump", "file", THIS_KERNEL, "format", "c"],
+        [bpftool, "btf", "dump", "file", VMLINUX, "format", "c"],
         capture_output=True,
         text=True,
         check=True,

@@ -116,6 +116,9 @@ def test_mistakes(
     assert "--program goes with --relocated" in capsys.readouterr().err
     assert main(["inspect", path, "--btf", str(tmp_path / "none")]) == 1
     assert "none: No such file or directory" in capsys.readouterr().err
+    (tmp_path / "text").write_bytes(b"text")
+    assert main(["inspect", path, "--btf", str(tmp_path / "text")]) == 1
+    assert capsys.readouterr().err.count(str(tmp_path)) == 1
     (tmp_path / "a.btf").write_bytes(host.read_bytes())
     (tmp_path / "b.btf").write_bytes(host.read_bytes())
     assert main(["inspect", path, "--btf", str(tmp_path)]) == 1

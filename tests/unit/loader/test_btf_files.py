@@ -8,13 +8,14 @@ import os
 import random
 import struct
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pylibbpf.errors import BtfError
 from pylibbpf.loader import btf_files
-from pylibbpf.loader.btf_files import BtfFile, KernelBtf, find_btf, read_btf
+from pylibbpf.loader.btf_files import BtfFile, KernelBtf, find_btf, one_kernel, read_btf
 
 BTF = struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, 0, 0, 1) + b"\0"
 
@@ -93,6 +94,24 @@ def test_an_archive_of_several_kernels(tmp_path: Path) -> None:
         gzip.compress(archive(("x/5.4.btf", BTF), ("x/README", b""), ("x/6.1.btf", BTF)))
     )
     assert [each.kernel for each in read_all(path)] == ["all/x/5.4", "all/x/6.1"]
+
+
+def test_of_several_kernels_only_two_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.btf").write_bytes(BTF)
+    read: list[str] = []
+
+    def counted(file: BtfFile) -> Iterator[KernelBtf]:
+        read.append(file.kernel)
+        yield from read_btf(file)
+
+    monkeypatch.setattr(btf_files, "read_btf", counted)
+    with pytest.raises(BtfError, match=r"several kernels \(a, b, \.\.\.\)"):
+        one_kernel(tmp_path)
+    assert read == ["a", "b"]
+    assert one_kernel(tmp_path / "c.btf").data == BTF
 
 
 def test_streams_one_after_another_are_one(tmp_path: Path) -> None:

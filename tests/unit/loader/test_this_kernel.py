@@ -13,7 +13,7 @@ from pylibbpf.loader.this_kernel import this_kernel
 
 def test_modules_are_read_when_they_are_asked_for(monkeypatch, tmp_path):
     own = Btf.from_types([Int("int", 4, 32)])
-    monkeypatch.setattr(module, "_FOLDER", str(tmp_path))
+    monkeypatch.setattr(module, "FOLDER", str(tmp_path))
     monkeypatch.setattr(module, "kernel_btf", lambda: own)
     for name in ("vmlinux", "second", "first"):
         (tmp_path / name).write_bytes(b"no types at all")
