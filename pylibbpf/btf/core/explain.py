@@ -22,6 +22,7 @@ __all__ = ["lines", "place", "why"]
 
 _MOST = 8  # candidates, and levels of a difference, that are told
 _LONG = 64  # names that are longer are not compared with others
+_COMPARED = 512  # names, letter by letter: 10 ms
 
 
 def place(owner: str, btf: Btf, type_id: int) -> str:
@@ -147,7 +148,7 @@ def _near(name: str, names: Iterable[str]) -> str:
     known, wanted = [each for each in names if len(each) <= _LONG], name.strip("_")
     found = [each for each in known if each.strip("_") == wanted]
     if not found and len(name) <= _LONG:
-        found = get_close_matches(name, known, 1, 0.9)
+        found = get_close_matches(name, known[:_COMPARED], 1, 0.9)
     return f" (it has {found[0]})" if found else ""
 
 
