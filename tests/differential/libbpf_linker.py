@@ -15,6 +15,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pylibbpf.engine.kernel import library as kernel_library
+
 SECONDS = 60
 
 
@@ -42,8 +44,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output")
     parser.add_argument("inputs", nargs="+")
-    parser.add_argument("--libbpf", default=os.environ.get("PYLIBBPF_LIBBPF") or "libbpf.so.1")
+    parser.add_argument("--libbpf", help="default: the one that pylibbpf uses here")
     args = parser.parse_args()
+    if args.libbpf is None:  # this also loads what it needs, from wherever that is
+        args.libbpf = kernel_library.path()
     library = ctypes.CDLL(args.libbpf, use_errno=True)
     library.bpf_linker__new.restype = ctypes.c_void_p
     linker = ctypes.c_void_p(library.bpf_linker__new(args.output.encode(), None))

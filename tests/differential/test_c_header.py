@@ -9,6 +9,7 @@ import os
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import c_headers
 import c_types
@@ -18,11 +19,12 @@ from pylibbpf.btf.kept import VMLINUX
 from pylibbpf.btf.parse import Btf
 from pylibbpf.cli.btf_source import read_types
 from pylibbpf.guest import cache, kernels
+from pylibbpf.guest.outcome import GuestError
 
 KERNELS = ("this", "6.1", "6.12", "7.2")
 
 
-def unavailable(reason: str) -> None:
+def unavailable(reason: str) -> NoReturn:
     """Skip for want of something; where everything must be there, fail."""
     if os.environ.get("CI"):
         pytest.fail(reason)
@@ -44,11 +46,13 @@ def types_of(name: str) -> Btf:
         if not Path(VMLINUX).exists():
             pytest.skip("needs a kernel with CONFIG_DEBUG_INFO_BTF")
         return read_types(VMLINUX)
-    folder = cache.place()
-    found = kernels.cached(kernels.pinned(name, folder), folder)
+    try:
+        folder = cache.place()
+        found = kernels.cached(kernels.pinned(name, folder), folder)
+    except GuestError as error:
+        unavailable(str(error))
     if found is None:
         unavailable(f"needs the kernel: pylibbpf vm fetch {name}")
-    assert found is not None
     return read_types(str(found.image))
 
 
