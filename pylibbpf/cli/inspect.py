@@ -59,7 +59,7 @@ from pylibbpf.btf.codec import codec, to_json
 from pylibbpf.btf.parse import Btf
 from pylibbpf.btf.types import Struct, Union
 from pylibbpf.cli import DONE, FAILED, MISUSED, complain, relocated
-from pylibbpf.cli.relocated import attach_type, flags
+from pylibbpf.cli.relocated import attach_type, flags, release
 from pylibbpf.cli.values import map_type, plain, show
 from pylibbpf.errors import BtfError, Error
 from pylibbpf.events import RecordType, record_type
@@ -69,6 +69,7 @@ from pylibbpf.loader.kernel import Kernel
 from pylibbpf.loader.link import Linker, sending_calls
 from pylibbpf.loader.needs import missing_externs
 from pylibbpf.loader.object import read
+from pylibbpf.loader.releases import NEWEST
 from pylibbpf.spec import (
     CoreRelocation,
     ExternKind,
@@ -106,6 +107,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--program", metavar="NAME", help="with --relocated: this program alone (default: all)"
     )
     parser.add_argument(
+        "--libbpf",
+        metavar="X.Y",
+        type=release,
+        help="with --relocated: do as that release of libbpf, from 1.1 on (default: the newest)",
+    )
+    parser.add_argument(
         "--type",
         action="append",
         default=[],
@@ -117,9 +124,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print each object; the status is 1 if one could not be read, or not relocated."""
-    if args.program is not None and not args.relocated:
-        complain("--program goes with --relocated")
-        return MISUSED
+    for option in ("program", "libbpf"):
+        if getattr(args, option) is not None and not args.relocated:
+            complain(f"--{option} goes with --relocated")
+            return MISUSED
     status = DONE
     kernel = None
     if args.btf is not None:
@@ -131,7 +139,9 @@ def main(args: argparse.Namespace) -> int:
     for number, path in enumerate(args.objects):
         try:
             if args.relocated:
-                facts = relocated.relocated(path, kernel, args.btf, args.program)
+                facts = relocated.relocated(
+                    path, kernel, args.btf, args.program, libbpf=args.libbpf or NEWEST
+                )
                 lines = relocated.describe(facts)
             else:
                 facts = inspect(path, dict(args.type), kernel)

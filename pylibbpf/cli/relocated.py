@@ -50,6 +50,7 @@ All other numbers are as the kernel gets them.
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING, Any
 
 from pylibbpf.cli.disasm import listing
@@ -61,6 +62,7 @@ from pylibbpf.loader.header import read_file
 from pylibbpf.loader.kernel import Kernel
 from pylibbpf.loader.object import read
 from pylibbpf.loader.patch import POISON
+from pylibbpf.loader.releases import NEWEST, Release
 from pylibbpf.loader.relocate import relocate
 from pylibbpf.spec import ReferenceKind
 from pylibbpf.uapi.enums import AttachType, MapType, ProgType
@@ -85,6 +87,21 @@ def attach_type(value: int) -> str | None:
     return AttachType(value).name.lower() if value else None
 
 
+def release(text: str) -> tuple[int, int]:
+    """Read the number of a release of libbpf, like "1.4".
+
+    Raises:
+        ArgumentTypeError: it is none, or of one that is not known.
+    """
+    major, point, minor = text.partition(".")
+    if not (point and major.isdecimal() and minor.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no release of libbpf, like 1.4")
+    try:
+        return Release((int(major), int(minor))).version
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def kernel(path: str) -> Kernel:
     """Read the BTF of one kernel.
 
@@ -97,7 +114,12 @@ def kernel(path: str) -> Kernel:
 
 
 def relocated(
-    path: str, target: Kernel | None, btf: str | None, program: str | None = None
+    path: str,
+    target: Kernel | None,
+    btf: str | None,
+    program: str | None = None,
+    *,
+    libbpf: tuple[int, int] = NEWEST,
 ) -> dict[str, Any]:
     """Gather all that is said of one object, as the module's docstring lists it.
 
@@ -108,13 +130,14 @@ def relocated(
         OSError: a file cannot be read.
     """
     spec = read(read_file(path))
-    names = [each.name for each in spec.programs]
+    names = [each.name for each in Release(libbpf).seen(spec).programs]
     if program is not None and program not in names:
         raise ElfError(f"no program {program!r}; there are: {', '.join(names) or 'none'}")
     made = relocate(
         spec,
         target=target.target if target is not None else None,
         programs=None if program is None else (program,),
+        libbpf=libbpf,
     )
     return {
         "file": path,

@@ -12,6 +12,7 @@ from pylibbpf.btf.types import Void
 from pylibbpf.errors import ElfError, RelocationError
 from pylibbpf.loader.kconfig import Kconfig, Layout
 from pylibbpf.loader.ksyms import Symbols, find_function, find_variable
+from pylibbpf.loader.releases import Change
 from pylibbpf.spec import ExternKind
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from pylibbpf.btf.core import Target
     from pylibbpf.btf.parse import Btf
+    from pylibbpf.loader.releases import Release
     from pylibbpf.spec import ExternSpec, ObjectSpec
 
 __all__ = ["Extern", "Externs"]
@@ -52,9 +54,15 @@ class Externs:
     """
 
     def __init__(
-        self, spec: ObjectSpec, config: Kconfig, symbols: Symbols, kernel: Callable[[], Target]
+        self,
+        spec: ObjectSpec,
+        config: Kconfig,
+        symbols: Symbols,
+        kernel: Callable[[], Target],
+        release: Release,
     ) -> None:
         self.modules: list[str] = []
+        self._flavours = release.has(Change.FUNCTION_FLAVOURS)
         self._kernel = kernel
         for extern in spec.externs:
             if extern.type_id is None or spec.btf is None:
@@ -102,8 +110,10 @@ class Externs:
 
     def _find_type(self, own: Btf, extern: ExternSpec) -> None:
         is_function = extern.kind is ExternKind.FUNCTION
-        find = find_function if is_function else find_variable
-        found = find(own, extern, self._kernel())
+        if is_function:
+            found = find_function(own, extern, self._kernel(), flavours=self._flavours)
+        else:
+            found = find_variable(own, extern, self._kernel())
         if found is None:
             return
         known = self._symbols[extern.name]

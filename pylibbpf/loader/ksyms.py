@@ -116,15 +116,18 @@ def find_variable(own: Btf, extern: ExternSpec, kernel: Target) -> tuple[str, in
     return module, type_id
 
 
-def find_function(own: Btf, extern: ExternSpec, kernel: Target) -> tuple[str, int] | None:
+def find_function(
+    own: Btf, extern: ExternSpec, kernel: Target, *, flavours: bool = True
+) -> tuple[str, int] | None:
     """Find a kernel function with the parameters that the object knows: its module and BTF id.
 
-    None where there is none, or another, and the object can do without.
+    None where there is none, or another, and the object can do without. Without ``flavours``
+    (libbpf before 1.3), a ``___flavour`` is part of the name, and another is an error.
 
     Raises:
         RelocationError: there is none, or with other parameters.
     """
-    found = find_type(kernel, essential(extern.name), Kind.FUNC)
+    found = find_type(kernel, essential(extern.name) if flavours else extern.name, Kind.FUNC)
     if found is None:
         if extern.weak:
             return None
@@ -134,7 +137,7 @@ def find_function(own: Btf, extern: ExternSpec, kernel: Target) -> tuple[str, in
     assert isinstance(function, Func)
     assert extern.type_id is not None
     if not _compatible(own, own.resolve(extern.type_id), btf, function.type_id):
-        if extern.weak:
+        if extern.weak and flavours:
             return None
         raise RelocationError(
             f"extern {extern.name!r}: the object knows it as {own.c_name(extern.type_id)!r}, this "

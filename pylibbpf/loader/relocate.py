@@ -1,5 +1,7 @@
 """Relocate an object without libbpf: the same instructions, one by one, that it would load.
 
+What older libbpfs do otherwise is in :mod:`pylibbpf.loader.releases`.
+
 The order of things is that of libbpf 1.7's bpf_object_prepare (libbpf.c): externs, struct_ops,
 CO-RE in every function once, then for each program the functions it uses behind it
 (bpf_object__relocate_calls), then what refers to maps and the kernel (bpf_object__relocate_data).
@@ -23,12 +25,12 @@ from pylibbpf.loader.ksyms import Symbols
 from pylibbpf.loader.link import Linked, Linker
 from pylibbpf.loader.maps import ARENA_SECTION
 from pylibbpf.loader.patch import patch
+from pylibbpf.loader.releases import NEWEST, Change, Release
 from pylibbpf.loader.relocated import RelocatedMap, RelocatedObject, RelocatedProgram
 from pylibbpf.loader.struct_ops import StructOps
 from pylibbpf.loader.this_kernel import this_kernel
 from pylibbpf.spec import FunctionSpec, Line, MapKind, Reference, ReferenceKind
 from pylibbpf.uapi.enums import MapType
-from pylibbpf.uapi.sections import section
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -63,6 +65,7 @@ def relocate(
     programs: Collection[str] | None = None,
     without_maps: Collection[str] = (),
     cpus: int | None = None,
+    libbpf: tuple[int, int] = NEWEST,
 ) -> RelocatedObject:
     """Do to an object what libbpf does between opening it and handing it to the kernel.
 
@@ -75,6 +78,8 @@ def relocate(
     ``programs`` are the names of those to load, all unless given, those in sections with ``?``
     too. The maps ``without_maps`` are not created (bpf_map__set_autocreate): an instruction that
     uses one becomes a call that no kernel accepts. ``cpus`` is the number of possible CPUs.
+    ``libbpf`` is the release to do as, (1, 1) or later: :class:`~pylibbpf.loader.releases.Change`
+    lists what older ones do otherwise.
 
     Needs no privilege, except what reading this kernel's symbols needs.
 
@@ -83,15 +88,17 @@ def relocate(
         BtfError: its types, or the kernel's, are damaged or missing where they are needed.
         RelocationError: the kernel lacks what it asks for, or has it otherwise.
         CoreError: a CO-RE relocation cannot be carried out.
+        ValueError: that release of libbpf is not known.
     """
+    release = Release(libbpf)
     if isinstance(kconfig, str):
         kconfig = Kconfig.parse(kconfig, below=Kconfig.running())
     if not isinstance(symbols, Symbols):
         symbols = Symbols(symbols)
     kernel = kernel or target
-    return _Relocation(spec, kconfig or Kconfig.running(), symbols, kernel, cpus).relocate(
-        target, programs, without_maps
-    )
+    return _Relocation(
+        release.seen(spec), kconfig or Kconfig.running(), symbols, kernel, cpus, release
+    ).relocate(target, programs, without_maps)
 
 
 class _Relocation:
@@ -102,8 +109,10 @@ class _Relocation:
         symbols: Symbols,
         kernel: Target | None,
         cpus: int | None,
+        release: Release,
     ) -> None:
         self.spec = spec
+        self.release = release
         self.kconfig = kconfig
         self._kernel = kernel
         self.cpus = cpus
@@ -114,11 +123,11 @@ class _Relocation:
         self.left = _MOST_IN_ALL
         self.answers: dict[tuple[str, int], dict[int, Resolution]] = {}
         _check(spec)
-        self.struct_ops = StructOps(spec)
+        self.struct_ops = StructOps(spec, release)
         for each in spec.maps:
             if each.kind is MapKind.STRUCT_OPS:
                 self.struct_ops.check(each)
-        self.externs = Externs(spec, kconfig, symbols, self.kernel)
+        self.externs = Externs(spec, kconfig, symbols, self.kernel, release)
 
     def kernel(self) -> Target:
         """The kernel's types; this kernel's are read when they are first needed."""
@@ -142,7 +151,7 @@ class _Relocation:
                 skipped[function.name] = "only struct_ops maps that are not created name it"
         functions = [f for f in spec.functions if f.name not in skipped or not f.program]
         linker = Linker(spec, self._patch(functions, target))
-        callbacks = _Callbacks(spec)
+        callbacks = _Callbacks(spec, self.release)
         found = [
             self._program(linker, function, callbacks.of(function))
             for function in functions
@@ -170,12 +179,15 @@ class _Relocation:
             if each.name in without:
                 made = dataclasses.replace(made, created=False)
             if each.kind is MapKind.STRUCT_OPS:
-                kernel = self.kernel() if made.created else None
-                made = self.struct_ops.bind(each, made, kernel)
+                made = self.struct_ops.bind(each, made, self.kernel)
             self.maps.append(made)
-        self.arena, self.arena_offset = created.arena_offset(
-            self.maps, spec.section(ARENA_SECTION), self.kconfig.full_range_offsets
-        )
+        if self.release.has(Change.ARENA_VARIABLES):
+            at_end = self.release.has(Change.VARIABLES_AT_ARENA_END)
+            self.arena, self.arena_offset = created.arena_offset(
+                self.maps,
+                spec.section(ARENA_SECTION),
+                at_end and self.kconfig.full_range_offsets,
+            )
         if self.externs.kconfig and spec.btf is not None:
             made = created.kconfig_map(self.externs.kconfig, spec.btf)
             # The maps of struct_ops come last (bpf_object__init_maps).
@@ -236,7 +248,7 @@ class _Relocation:
             found = self._apply(linked, insns, at, reference)
             if found is not None:
                 references[at] = found
-        row = section(function.section)
+        row = self.release.section(function.section)
         role = self.struct_ops.roles.get(function.name)
         attach_type = int(row.attach_type) if row is not None else 0
         return RelocatedProgram(
@@ -312,6 +324,9 @@ class _Relocation:
             return self._load_map(insns, at, created.KCONFIG, offset)
         extern = self.externs.symbol(name)
         assert extern is not None  # the reader lists each that code refers to
+        module = extern.module
+        if extern.module_index and not self.release.has(Change.MODULE_ADDRESSES):
+            module = ""  # its id goes to the kernel as one of the kernel's own BTF
         old, high = insns[at], insns[at + 1]
         if extern.type_id:
             insns[at] = Insn(old.code, old.dst, isa.PSEUDO_BTF_ID, old.off, extern.type_id)
@@ -320,16 +335,19 @@ class _Relocation:
             address = extern.address
             insns[at] = Insn(old.code, old.dst, old.src, old.off, _signed(address))
             insns[at + 1] = Insn(high.code, high.dst, high.src, high.off, _signed(address >> 32))
-        return Reference(at, ReferenceKind.EXTERN, name, module=extern.module)
+        return Reference(at, ReferenceKind.EXTERN, name, module=module)
 
     def _apply_call(self, insns: list[Insn], at: int, reference: Reference) -> Reference | None:
         extern = self.externs.symbol(reference.target)
         if reference.kind is not ReferenceKind.EXTERN or extern is None:
             raise ElfError(f"instruction {at} calls {reference.target!r}, which is no function")
+        old = insns[at]
+        if not extern.found and not self.release.has(Change.POISONED_FUNCTIONS):
+            insns[at] = Insn(old.code, old.dst, isa.PSEUDO_KFUNC_CALL)
+            return None
         if not extern.found:
             insns[at] = Insn(isa.CALL_CODE, imm=POISON_KFUNC + extern.index)
             return None
-        old = insns[at]
         index = extern.module_index
         insns[at] = Insn(old.code, old.dst, isa.PSEUDO_KFUNC_CALL, index, extern.type_id)
         return Reference(at, ReferenceKind.EXTERN, reference.target, module=extern.module)
@@ -365,10 +383,10 @@ class _Callbacks:
 
     _PREFIX = "exception_callback:"
 
-    def __init__(self, spec: ObjectSpec) -> None:
+    def __init__(self, spec: ObjectSpec, release: Release) -> None:
         self._functions = [f for f in spec.functions if f.section == SUBPROGRAMS]
         self._named: dict[str, list[str]] = {}
-        btf = spec.btf
+        btf = spec.btf if release.has(Change.EXCEPTION_CALLBACKS) else None
         for _, tag in btf.types(Kind.DECL_TAG) if btf is not None else ():
             assert isinstance(tag, DeclTag)
             assert btf is not None

@@ -13,13 +13,16 @@ from pylibbpf.btf.names import essential
 from pylibbpf.btf.types import FuncProto, Kind, Ptr, Struct
 from pylibbpf.errors import BtfError, ElfError, RelocationError
 from pylibbpf.loader.ksyms import find_type
+from pylibbpf.loader.releases import Change
 from pylibbpf.uapi.enums import ProgType
-from pylibbpf.uapi.sections import section
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pylibbpf.btf.core import Target
     from pylibbpf.btf.parse import Btf
     from pylibbpf.btf.types import Member
+    from pylibbpf.loader.releases import Release
     from pylibbpf.loader.relocated import RelocatedMap
     from pylibbpf.spec import MapSpec, ObjectSpec
 
@@ -40,10 +43,13 @@ class Role:
 class StructOps:
     """The struct_ops maps of an object against a kernel."""
 
-    def __init__(self, spec: ObjectSpec) -> None:
+    def __init__(self, spec: ObjectSpec, release: Release) -> None:
         self.spec = spec
+        self.release = release
+        self.adapts = release.has(Change.ADAPTED_STRUCT_OPS)
         self.roles: dict[str, Role] = {}
         self._used: dict[str, bool] = {}
+        self._places: dict[str, tuple[int | None, int]] = {}
 
     def check(self, spec: MapSpec) -> None:
         """See that a map's functions are struct_ops programs; note whose they are.
@@ -57,7 +63,7 @@ class StructOps:
         for position, name in spec.values:
             member = struct.members[position]
             function = self.spec.function(name)
-            row = section(function.section) if function is not None else None
+            row = self.release.section(function.section) if function is not None else None
             if not self._is_function(self._btf, member):
                 raise ElfError(
                     f"struct_ops map {spec.name!r}: the member {member.name!r} is set to {name!r}, "
@@ -68,22 +74,29 @@ class StructOps:
                     f"struct_ops map {spec.name!r}: {name!r}, for its member {member.name!r}, is "
                     'no program in SEC("struct_ops")'
                 )
+            place = spec.value_type_id, position
+            # Later ones ask for the same place in the kernel's struct, as they lay the map out.
+            if not self.adapts and self._places.setdefault(name, place) != place:
+                raise ElfError(f"struct_ops map {spec.name!r}: {_elsewhere(name)}")
 
-    def bind(self, spec: MapSpec, made: RelocatedMap, kernel: Target | None) -> RelocatedMap:
+    def bind(self, spec: MapSpec, made: RelocatedMap, kernel: Callable[[], Target]) -> RelocatedMap:
         """Lay a map out for the kernel, if it is created; give its programs their roles.
 
         Raises:
             RelocationError: the kernel does not know the struct, or has it otherwise.
         """
+        # Before, one that is not created was laid out all the same, and its programs loaded.
+        bound = made.created or not self.release.has(Change.OPTIONAL_STRUCT_OPS)
         for _, name in spec.values:
-            self._used[name] = self._used.get(name, False) or made.created
-        if not made.created:
+            self._used[name] = self._used.get(name, False) or bound
+        if not self.release.has(Change.STRUCT_OPS_TYPES):
+            made = dataclasses.replace(made, value_type_id=0)
+        if not bound:
             return made
-        assert kernel is not None
         struct = self._struct(spec)
-        name = essential(struct.name)
-        wrapper = find_type(kernel, _WRAPPER + name, Kind.STRUCT)
-        if wrapper is None:
+        name = essential(struct.name) if self.adapts else struct.name
+        wrapper = find_type(kernel(), _WRAPPER + name, Kind.STRUCT)
+        if wrapper is None or (wrapper[0] and not self.adapts):
             raise RelocationError(
                 f"struct_ops map {spec.name!r}: this kernel has no struct {_WRAPPER}{name}; it "
                 f"does not take programs for struct {name}"
@@ -164,7 +177,7 @@ class _Layout:
         value = self.spec.initial[start : start + size]
         position = self.members.get(member.name)
         if position is None:
-            if program is not None or any(value):
+            if program is not None or any(value) or not self.ops.adapts:
                 raise self._misfit(member, "this kernel has no such member")
             return
         theirs = self.inner.members[position]
@@ -197,13 +210,17 @@ class _Layout:
     def _assign(self, program: str, role: Role) -> None:
         known = self.ops.roles.setdefault(program, role)
         if (known.type_id, known.member) != (role.type_id, role.member):
-            raise RelocationError(
-                f"struct_ops map {self.spec.name!r}: the program {program!r} is already for "
-                "another member, or another struct; a program can have one place only"
-            )
+            raise RelocationError(f"struct_ops map {self.spec.name!r}: {_elsewhere(program)}")
 
     def _misfit(self, member: Member, why: str) -> RelocationError:
         return RelocationError(
             f"struct_ops map {self.spec.name!r}: the member {member.name!r} of struct "
             f"{self.struct.name} cannot be set: {why}"
         )
+
+
+def _elsewhere(program: str) -> str:
+    return (
+        f"the program {program!r} is already for another member, or another struct; a program can "
+        "have one place only"
+    )

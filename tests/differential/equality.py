@@ -20,18 +20,14 @@ from pylibbpf.errors import BtfError, CoreError, ElfError, NotSupportedError, Re
 from pylibbpf.isa import insn as isa
 from pylibbpf.isa.disasm import disassemble
 from pylibbpf.loader.object import read
-from pylibbpf.loader.relocate import POISON_KFUNC, RelocatedObject, RelocatedProgram, relocate
+from pylibbpf.loader.releases import NEWEST
+from pylibbpf.loader.relocate import RelocatedObject, RelocatedProgram, relocate
 from pylibbpf.loader.this_kernel import this_kernel
 from pylibbpf.spec import MapKind, ReferenceKind
-from pylibbpf.uapi.sections import section
 
-# What our loader is to be equal to. An older libbpf refuses what it does not know.
-MIRRORED = (1, 7)
-
-# From 1.4 on maps are created after relocation (bpf_object_load), a call of a weak kernel function
-# that is missing becomes one that no kernel accepts (poison_kfunc_call; before, it was number 0),
-# and maps of struct_ops have the id of their type (init_struct_ops_maps). 1.2 and 1.3: not tried.
-SECOND_AGE = (1, 4)
+# From 1.4 on maps are created after relocation (bpf_object_load): before, one that the kernel
+# refuses leaves no instructions to compare. 1.2 and 1.3: not tried.
+MAPS_AFTER_RELOCATION = (1, 4)
 
 
 class Verdict(enum.Enum):
@@ -41,7 +37,6 @@ class Verdict(enum.Enum):
     DIFFERENT = "different"
     BOTH_REFUSE = "both refuse"
     OTHER_REASON = "both refuse, for different reasons"
-    OLDER = "only this libbpf refuses, which is an older one"
     ONLY_LIBBPF = "only libbpf refuses"
     ONLY_WE = "only we refuse"
     KERNEL = "equal, but the kernel refuses a map or the types"
@@ -54,7 +49,7 @@ class Verdict(enum.Enum):
         return self in _GOOD
 
 
-_GOOD = (Verdict.EQUAL, Verdict.BOTH_REFUSE, Verdict.KERNEL, Verdict.LEGACY, Verdict.OLDER)
+_GOOD = (Verdict.EQUAL, Verdict.BOTH_REFUSE, Verdict.KERNEL, Verdict.LEGACY)
 
 # Where the kernel ends it, not libbpf: it refuses a map, or the object's types.
 _RELOCATED = (None, "map", "btf")
@@ -109,7 +104,7 @@ def compare(path: Path, *, libbpf: str | None = None, btf: str | None = None) ->
     except OracleError as error:
         return Comparison(str(path), Verdict.CRASH, str(error))
     try:
-        ours = relocated(path, btf)
+        ours = relocated(path, btf, libbpf=release(theirs))
     except NotSupportedError as error:
         return Comparison(str(path), Verdict.NOT_DONE, str(error))
     except (ElfError, BtfError, CoreError, RelocationError) as error:
@@ -118,8 +113,7 @@ def compare(path: Path, *, libbpf: str | None = None, btf: str | None = None) ->
         return Comparison(str(path), Verdict.CRASH, traceback.format_exc(limit=-3))
     if theirs.refused not in _RELOCATED:
         legacy = any(word in line for line in theirs.messages for word in _LEGACY)
-        older = Verdict.OLDER if _version(theirs) < MIRRORED else Verdict.ONLY_LIBBPF
-        verdict = Verdict.LEGACY if legacy else older
+        verdict = Verdict.LEGACY if legacy else Verdict.ONLY_LIBBPF
         return Comparison(str(path), verdict, _said(theirs))
     different = list(differences(theirs, ours))
     verdict = Verdict.DIFFERENT if different else Verdict.EQUAL
@@ -136,10 +130,19 @@ def compare(path: Path, *, libbpf: str | None = None, btf: str | None = None) ->
     )
 
 
-def relocated(path: Path, btf: str | None = None) -> RelocatedObject:
+def release(loaded: Loaded) -> tuple[int, int]:
+    """Which libbpf loaded it, for relocate() to do as that one."""
+    major, minor = loaded.libbpf.removeprefix("v").split(".")[:2]
+    return min((int(major), int(minor)), NEWEST)
+
+
+def relocated(
+    path: Path, btf: str | None = None, libbpf: tuple[int, int] = NEWEST
+) -> RelocatedObject:
     """Relocate an object for this kernel; ``btf`` is a file to answer CO-RE from instead."""
     kernel = _running()
-    return relocate(read(path), target=_target(btf) if btf else kernel, kernel=kernel)
+    target = _target(btf) if btf else kernel
+    return relocate(read(path), target=target, kernel=kernel, libbpf=libbpf)
 
 
 _running = functools.cache(this_kernel)
@@ -168,7 +171,7 @@ def _refused(theirs: Loaded, error: Exception) -> tuple[Verdict, str]:
 
 def differences(theirs: Loaded, ours: RelocatedObject) -> Iterator[str]:
     """Tell what differs: of each program and map the first thing."""
-    relocated = theirs.refused is None or _version(theirs) >= SECOND_AGE
+    relocated = theirs.refused is None or release(theirs) >= MAPS_AFTER_RELOCATION
     here = {program.name: program for program in ours.programs}
     names = [program.name for program in theirs.programs if program.name not in ours.skipped]
     if names != list(here):
@@ -183,12 +186,11 @@ def _program(loaded: Loaded, theirs: libbpf_load.Program, ours: RelocatedProgram
     name = theirs.name
     if theirs.section.removeprefix("?") != ours.section:
         yield f"{name}: section: libbpf {theirs.section}, we {ours.section}"
-    if _knows(loaded, ours.section):
-        mine, other = (ours.type, ours.attach_type), (theirs.type, theirs.attach_type)
-        if ours.section.partition("/")[0] in _SET_AT_LOAD:
-            other = theirs.type, ours.attach_type
-        if mine != other:
-            yield f"{name}: types: libbpf {other}, we {mine}"
+    mine, other = (ours.type, ours.attach_type), (theirs.type, theirs.attach_type)
+    if ours.section.partition("/")[0] in _SET_AT_LOAD:
+        other = theirs.type, ours.attach_type
+    if mine != other:
+        yield f"{name}: types: libbpf {other}, we {mine}"
     code, names = normal(ours)
     open_fds = _open_descriptors(loaded, theirs, names)
     for at in range(max(len(theirs.code), len(code)) // 8):
@@ -196,8 +198,6 @@ def _program(loaded: Loaded, theirs: libbpf_load.Program, ours: RelocatedProgram
         meant, mine = theirs.names.get(at), names.get(at)
         if at in open_fds:
             a, meant = a[:4] + bytes(4), mine
-        if a == _NO_FUNCTION and _version(loaded) < SECOND_AGE and _poisoned(b):
-            continue
         if a != b or not _alike(meant, mine):
             yield (
                 f"{name}: instruction {at} of {len(theirs.code) // 8}\n"
@@ -214,27 +214,6 @@ def _program(loaded: Loaded, theirs: libbpf_load.Program, ours: RelocatedProgram
 
 # Which attach type these have, libbpf decides as it loads each: here only the first is tried.
 _SET_AT_LOAD = ("usdt", "usdt.s")
-
-
-def _version(loaded: Loaded) -> tuple[int, ...]:
-    return tuple(map(int, loaded.libbpf.removeprefix("v").split(".")))
-
-
-def _knows(loaded: Loaded, name: str) -> bool:
-    """Whether that libbpf has a row for a SEC() name; one that it does not know has no type."""
-    row = section(name)
-    return row is None or row.libbpf <= _version(loaded)
-
-
-# A call of kernel function 0.
-_NO_FUNCTION = isa.encode([isa.Insn(isa.CALL_CODE, 0, isa.PSEUDO_KFUNC_CALL, 0, 0)])
-
-
-def _poisoned(code: bytes) -> bool:
-    insns = isa.decode(code)
-    return [(each.code, each.src, each.imm // 1_000_000) for each in insns] == [
-        (isa.CALL_CODE, isa.HELPER, POISON_KFUNC // 1_000_000)
-    ]
 
 
 def _open_descriptors(
@@ -319,8 +298,6 @@ def _maps(theirs: Loaded, ours: RelocatedObject) -> Iterator[str]:
     for a, b in zip(theirs.maps, mine, strict=True):
         # Type ids may be dropped as a map is created: by its type, or if the kernel wants none.
         words = _MAP if theirs.refused is None else _MAP[:-2]
-        if b.kind is MapKind.STRUCT_OPS and _version(theirs) < SECOND_AGE:
-            words = _MAP[:-1]
         pin = f"/sys/fs/bpf/{b.name}" if b.pinning else None
         for word, left, right in (
             *((word, getattr(a, word), getattr(b, word)) for word in words),

@@ -106,6 +106,38 @@ def test_one_program_and_another_kernels_btf(
     assert "core.bpf.c:36: pid = BPF_CORE_READ(task, tgid);" in out
 
 
+def test_another_release_of_libbpf(
+    host: Path, objects: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(objects / "externs.bpf.o")
+    arguments = ["inspect", "--relocated", path, "--program", "functions"]
+    assert main([*arguments, "--libbpf", "1.1"]) == 0
+    assert "call unknown#20020000" not in capsys.readouterr().out
+    assert main([*arguments, "--libbpf", "1.7"]) == 0
+    seventh = capsys.readouterr().out
+    assert "call unknown#20020000" in seventh
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == seventh
+
+
+@pytest.mark.parametrize(
+    ("release", "problem"),
+    [
+        ("1", "'1' is no release of libbpf, like 1.4"),
+        ("1.x", "'1.x' is no release of libbpf, like 1.4"),
+        ("0.8", "libbpf 0.8 is none of those known: 1.1 to 1.8"),
+    ],
+)
+def test_no_release_of_libbpf(
+    release: str, problem: str, objects: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(objects / "core.bpf.o")
+    with pytest.raises(SystemExit) as caught:
+        main(["inspect", "--relocated", path, "--libbpf", release])
+    assert caught.value.code == 2
+    assert problem in capsys.readouterr().err
+
+
 def test_mistakes(
     host: Path, objects: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,6 +146,8 @@ def test_mistakes(
     assert "no program 'none'; there are: guarded, unguarded" in capsys.readouterr().err
     assert main(["inspect", path, "--program", "guarded"]) == 2
     assert "--program goes with --relocated" in capsys.readouterr().err
+    assert main(["inspect", path, "--libbpf", "1.4"]) == 2
+    assert "--libbpf goes with --relocated" in capsys.readouterr().err
     assert main(["inspect", path, "--btf", str(tmp_path / "none")]) == 1
     assert "none: No such file or directory" in capsys.readouterr().err
     (tmp_path / "text").write_bytes(b"text")
