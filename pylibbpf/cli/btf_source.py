@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import lzma
 import os
+import stat
 import zlib
 from collections.abc import Callable
 from typing import Any
 
 from pylibbpf.btf.kept import VMLINUX
 from pylibbpf.btf.parse import Btf
-from pylibbpf.errors import BtfError
+from pylibbpf.errors import BtfError, ElfError
 from pylibbpf.loader.binary import Binary
 from pylibbpf.loader.btf_files import LARGEST, one_kernel
 
@@ -32,7 +33,7 @@ def read_types(path: str, base: str | None = None) -> Btf:
     a ``vmlinux`` as in ``/sys/kernel/btf``, of that one.
 
     Raises:
-        BtfError: it has none, or is damaged; a module's without its kernel's.
+        BtfError, ElfError: it has none, or is damaged; a module's without its kernel's.
         OSError: it cannot be read.
     """
     if path == VMLINUX and not os.path.exists(path):
@@ -68,14 +69,16 @@ def _is_split(data: bytes) -> bool:
 def _contents(path: str) -> tuple[bytes, bytes | None]:
     """The raw BTF in a file, and that of its base where the file has it, too."""
     with open(path, "rb") as file:
+        if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+            raise BtfError(f"{path}: a pipe, which can be read only once: give a file")
         head = file.read(0x250)
     if head[:4] == b"\x7fELF":
         return _of_elf(path)
     if head[0x202:0x206] == b"HdrS":
-        return _in_memory(_unpacked_kernel(path))
+        return _in_memory(_unpacked_kernel(path), path)
     make = next((make for magic, make in _PACKED.items() if head.startswith(magic)), None)
     if make is not None and ".ko." in os.path.basename(path):
-        return _in_memory(_unpacked_module(path, make))
+        return _in_memory(_unpacked_module(path, make), path)
     if head.startswith(_ZSTD):
         raise BtfError(f"{path}: compressed with zstd: unpack it first (zstd -d)")
     return one_kernel(path).data, None
@@ -92,13 +95,18 @@ def _of_elf(path: str) -> tuple[bytes, bytes | None]:
     return data, base
 
 
-def _in_memory(data: bytes) -> tuple[bytes, bytes | None]:
-    """As :func:`_of_elf`, of what has no file."""
+def _in_memory(data: bytes, path: str) -> tuple[bytes, bytes | None]:
+    """As :func:`_of_elf`, of what was unpacked from the file at ``path``."""
     handle = os.memfd_create("pylibbpf-btf", os.MFD_CLOEXEC)
     try:
         with open(handle, "wb", closefd=False) as file:
             file.write(data)
-        return _of_elf(f"/proc/self/fd/{handle}")
+        name = f"/proc/self/fd/{handle}"
+        try:
+            return _of_elf(name)
+        except (BtfError, ElfError) as error:
+            said = str(error).removeprefix(f"{name}: ")
+            raise BtfError(f"{path}: unpacked, it is wrong: {said}") from None
     finally:
         os.close(handle)
 
@@ -118,9 +126,12 @@ def _unpacked_module(path: str, make: Callable[[], Any]) -> bytes:
     with open(path, "rb") as file:
         packed = file.read(LARGEST)
     try:
-        data: bytes = make().decompress(packed, LARGEST + 1)
+        unpacker = make()
+        data: bytes = unpacker.decompress(packed, LARGEST + 1)
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise BtfError(f"{path}: the compressed data is damaged: {error}") from None
     if len(data) > LARGEST:
         raise BtfError(f"{path}: unpacks to more than {LARGEST >> 20} MB, which no module has")
+    if not unpacker.eof:
+        raise BtfError(f"{path}: the compressed data is cut off")
     return data

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+import os
 import struct
 from pathlib import Path
 
@@ -164,7 +165,10 @@ def test_a_module_that_brings_types_of_its_kernel(
         ("cut", Raw("task").data[:30], "BTF type section ends"),
         ("elf", elf(_text=b"x"), "no section .BTF"),
         ("zst", b"\x28\xb5\x2f\xfd" + bytes(40), "zstd -d"),
-        ("a.ko.xz", lzma.compress(b"x")[:-9], "no section|damaged|ELF"),
+        ("a.ko.xz", lzma.compress(b"x")[:-9], "is cut off"),
+        ("a.ko.gz", gzip.compress(b"x")[:-9], "is cut off"),
+        ("b.ko.xz", lzma.compress(b"x"), "unpacked, it is wrong: not an ELF file"),
+        ("c.ko.xz", lzma.compress(b"x")[:12] + bytes(40), "the compressed data is damaged"),
         ("image", bytes(0x202) + b"HdrS" + bytes(0x100), "bzImage"),
     ],
 )
@@ -182,6 +186,20 @@ def test_what_has_no_btf(
     assert err.count(str(path)) == 1
     status, out, err = run(capsys, "diff", path, path)
     assert (status, out) == (2, "")
+
+
+def test_a_pipe_cannot_be_read_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    held = os.open(pipe, os.O_RDWR)
+    try:
+        status, _, err = run(capsys, "c", pipe)
+    finally:
+        os.close(held)
+    assert (status, err) == (
+        1,
+        f"pylibbpf: {pipe}: a pipe, which can be read only once: give a file\n",
+    )
 
 
 def test_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
