@@ -93,6 +93,7 @@ class CText:
         return self._tags.give(name)
 
     def ident(self, type_id: int, found: Typedef) -> str:
+        """Give the name that a typedef has in C."""
         known = self._named.get(type_id)
         if known is None:
             known = self._named[type_id] = self.idents.give(found.name)
@@ -129,6 +130,11 @@ class CText:
     # Text
 
     def charge(self, length: int) -> None:
+        """Count characters that are written.
+
+        Raises:
+            BtfError: they are more than :data:`MAX_TEXT`.
+        """
         self._left -= length
         if self._left < 0:
             raise BtfError(f"these types take more than {MAX_TEXT} characters of C")
@@ -300,6 +306,7 @@ class CText:
         return type_id
 
     def enumeration(self, found: Enum | Enum64, level: int, head: str = "enum") -> str:
+        """Write the definition of an enumeration, without the semicolon."""
         if not found.values:
             # Only declared, which GNU C allows; without a name it can be only a number.
             return head if found.name else f"{'' if found.signed else 'unsigned '}int"

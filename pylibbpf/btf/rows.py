@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Row = tuple[int, ...]
 
-__all__ = ["Rows", "Strings", "encode", "id_places", "kind_of", "name_places"]
+__all__ = ["Rows", "Strings", "encode", "id_places", "is_global", "kind_of", "name_places"]
 
 _HEADER = struct.Struct("<HBBIIIII")
 _MAGIC, _VERSION = 0xEB9F, 1
@@ -60,7 +60,14 @@ _SIZED = (Kind.INT, Kind.STRUCT, Kind.UNION, Kind.ENUM, Kind.ENUM64, Kind.FLOAT)
 
 
 def kind_of(row: Row) -> int:
+    """Give the kind of a type, as a number of :class:`~pylibbpf.btf.types.Kind`."""
     return row[1] >> 24 & 0x1F if row else Kind.VOID
+
+
+def is_global(row: Row) -> bool:
+    """Tell whether a type is a function or a variable that is not static."""
+    kind = kind_of(row)
+    return (kind == Kind.FUNC and bool(row[1] & 0xFFFF)) or (kind == Kind.VAR and bool(row[3]))
 
 
 def id_places(row: Row) -> Iterator[int]:
@@ -132,6 +139,7 @@ class Rows:
         return found
 
     def name(self, type_id: int) -> bytes:
+        """Give the name of a type; empty where it has none."""
         row = self.types[type_id]
         return self.string(row[0]) if row else b""
 
@@ -187,6 +195,7 @@ class Strings:
         return known
 
     def content(self) -> bytes:
+        """Give the section as it is now."""
         return bytes(self._text)
 
 

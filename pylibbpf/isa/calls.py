@@ -27,7 +27,17 @@ if TYPE_CHECKING:
     Value = tuple[object, ...] | None
     State = tuple[tuple[Value, ...], dict[int, Value]]
 
-__all__ = ["OUTPUT_HELPERS", "SEQ_FILE", "Flow", "OutputCall", "output_calls"]
+__all__ = [
+    "ENTRY",
+    "OUTPUT_HELPERS",
+    "SEQ_FILE",
+    "VISITS",
+    "Flow",
+    "OutputCall",
+    "in_frame",
+    "operand",
+    "output_calls",
+]
 
 
 class OutputHelper:
@@ -136,6 +146,7 @@ class Flow:
         self.seen = bytearray(len(insns))
 
     def run(self) -> list[OutputCall]:
+        """Find the calls that send records, in code that nothing reaches as well."""
         if not any(_sends(insn) for insn in self.insns):
             return []
         budget = VISITS * len(self.insns) + 1000
@@ -330,10 +341,12 @@ def _join(a: State, b: State) -> State:
 
 
 def in_frame(value: Value) -> bool:
+    """Tell whether a value points into the stack frame, at a known place or not."""
     return value is not None and value[0] in ("stack", "frame")
 
 
 def operand(insn: Insn, r: list[Value]) -> Value:
+    """Give what an instruction works with beside its dst: a register or its constant."""
     if insn.code & isa.X:
         return r[insn.src] if insn.src < isa.REGISTERS else None
     return ("const", insn.imm & alu.U64)

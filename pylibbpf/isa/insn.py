@@ -63,7 +63,6 @@ PSEUDO_KFUNC_CALL = 2
 TAIL_CALL = 12  # the helper that goes to another program (BPF_FUNC_tail_call)
 ADDR_SPACE_CAST = 1  # off of MOV | X: an address of an arena (kernel 6.9); imm says to where
 TO_KERNEL, TO_USER = 1, 1 << 16
-PERCPU_MOV = -1  # off of MOV | X: the address of a per-CPU object; the kernel's own, never loaded
 
 R10 = 10  # the frame pointer, read only
 REGISTERS = 11

@@ -41,6 +41,7 @@ class Ext:
 
     @classmethod
     def empty(cls) -> Ext:
+        """Give that of an object without ``.BTF.ext``."""
         return cls(({}, {}, {}))
 
     @classmethod

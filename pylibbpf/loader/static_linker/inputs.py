@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pylibbpf.btf.rows import Rows, kind_of
+from pylibbpf.btf.rows import Rows, is_global, kind_of
 from pylibbpf.btf.types import Kind
 from pylibbpf.errors import BtfError, ElfError
 from pylibbpf.isa.insn import INSN_SIZE
@@ -146,7 +146,7 @@ class Input:
         placed: dict[bytes, Declaration] = {}
         for type_id, row in enumerate(types.types):
             kind = kind_of(row)
-            if _seen_outside(row):
+            if is_global(row):
                 free[types.string(row[0])] = type_id
             elif kind == Kind.DATASEC:
                 section = types.name(type_id).decode("utf-8", "backslashreplace")
@@ -157,7 +157,7 @@ class Input:
                     var = types.types[row[at]]
                     if kind_of(var) not in (Kind.VAR, Kind.FUNC):
                         raise BtfError(f"BTF section {section!r} has what is no variable")
-                    if _seen_outside(var):
+                    if is_global(var):
                         placed[types.string(var[0])] = Declaration(row[at], place)
         for name, type_id in free.items():
             said = name.decode("utf-8", "backslashreplace")
@@ -171,9 +171,3 @@ def _kept(section: Section) -> bool:
     if section.name == ".text" and not section.size:
         return False
     return not section.name.startswith(_LEFT_OUT)
-
-
-def _seen_outside(row: tuple[int, ...]) -> bool:
-    """Tell whether it is a function or variable that is not static."""
-    kind = kind_of(row)
-    return (kind == Kind.FUNC and bool(row[1] & 0xFFFF)) or (kind == Kind.VAR and bool(row[3]))

@@ -10,7 +10,7 @@ typedefs do not count. Maps must have the same definition, field by field.
 from __future__ import annotations
 
 from pylibbpf.btf.parse import MAX_DEPTH
-from pylibbpf.btf.rows import kind_of
+from pylibbpf.btf.rows import is_global, kind_of
 from pylibbpf.btf.types import Kind
 from pylibbpf.errors import BtfError
 
@@ -23,7 +23,6 @@ __all__ = ["Comparison"]
 _COMPOSITE = (Kind.STRUCT, Kind.UNION)
 _SCALAR = (Kind.INT, Kind.FLOAT, Kind.ENUM, Kind.ENUM64)
 _NAMED = (*_COMPOSITE, Kind.ENUM, Kind.ENUM64, Kind.FWD, Kind.FUNC, Kind.VAR)
-_STATIC = 0
 
 
 class Comparison:
@@ -83,9 +82,7 @@ class Comparison:
         if kind == Kind.FUNC_PROTO:
             return self._prototypes(one, other, exact, depth)
         if kind in (Kind.FUNC, Kind.VAR):
-            place = 1 if kind == Kind.FUNC else 3
-            static = [not (row[place] & 0xFFFF if place == 1 else row[3]) for row in (one, other)]
-            if static[0] != static[1]:
+            if is_global(one) != is_global(other):
                 return f"{where} is static in one of them"
             return self._types(one[2], other[2], exact, path, depth - 1)
         if kind in (Kind.VOID, Kind.FWD):

@@ -41,6 +41,7 @@ class Out:
 
     @property
     def shared(self) -> bool:
+        """Whether all objects have the same, of which one is kept."""
         return self.name in _SHARED
 
 

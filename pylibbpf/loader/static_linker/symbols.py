@@ -57,10 +57,12 @@ class Global:
 
     @property
     def winner(self) -> tuple[int, Symbol]:
+        """The definition, or else the declaration, that the linked object has."""
         return self.declared[0]
 
     @property
     def defined(self) -> bool:
+        """Whether one of the objects defines it."""
         return self.winner[1].section != SHN_UNDEF
 
 

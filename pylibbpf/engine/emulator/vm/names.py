@@ -148,6 +148,11 @@ _ATOMIC = {
 
 
 def memory_names(memory: Memory) -> dict[str, object]:
+    """Make the names that stand for accesses to one memory.
+
+    What these functions cannot do at once, the memory does, with its checks; the ones that are
+    ``probed`` pass over faults (see ``Program.probes``).
+    """
     readable, writable = memory.readable, memory.writable
 
     def atomic(address: int, size: int, imm: int, src: int, r0: int) -> int:

@@ -26,6 +26,7 @@ READS_DST, READS_SRC, WRITES_DST, ELSE = 1, 2, 4, 8
 
 
 def is_tail_call(insn: Insn) -> bool:
+    """Tell whether an instruction calls bpf_tail_call."""
     return insn.code == isa.CALL_CODE and insn.src == isa.HELPER and insn.imm == isa.TAIL_CALL
 
 
