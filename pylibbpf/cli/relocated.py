@@ -255,6 +255,8 @@ def describe(facts: dict[str, Any]) -> Iterator[str]:
     """List the programs, each instruction with its C line and what it refers to."""
     yield facts["file"]
     programs: tuple[RelocatedProgram, ...] = facts["relocated"]
+    if not programs:
+        yield "  no programs"
     for program in programs:
         yield ""
         yield from listing(program)

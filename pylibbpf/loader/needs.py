@@ -206,27 +206,24 @@ def of_externs(spec: ObjectSpec, missing: dict[str, str]) -> Iterator[Problem]:
 
     What another object is to define has to be there: libbpf opens no part of an object.
     """
+    first: dict[str, tuple[FunctionSpec, int]] = {}
+    for function in spec.functions if missing else ():
+        for reference in function.references:
+            if reference.kind is ReferenceKind.EXTERN:
+                first.setdefault(reference.target, (function, reference.insn))
     for extern in spec.externs:
         if extern.kind is ExternKind.OBJECT:
             said = f"another object defines {extern.name}: link the two (pylibbpf gen object)"
             yield Problem(Verdict.FAILS, "extern", extern.name, said)
         if extern.name in missing and not extern.weak:
             what = "kernel function" if extern.kind is ExternKind.FUNCTION else "variable"
-            line = next(
-                (
-                    (function, reference.insn)
-                    for function in spec.functions
-                    for reference in function.references
-                    if reference.kind is ReferenceKind.EXTERN and reference.target == extern.name
-                ),
-                None,
-            )
+            user, insn = first.get(extern.name, (None, None))
             yield Problem(
                 Verdict.FAILS,
                 what,
                 extern.name,
-                f"{missing[extern.name]} (make it __weak to go on without it)",
-                function=line[0].name if line is not None else None,
-                insn=line[1] if line is not None else None,
-                line=line[0].line(line[1]) if line is not None else None,
+                f"{missing[extern.name]}; make it __weak to go on without it",
+                function=user.name if user is not None else None,
+                insn=insn,
+                line=user.line(insn) if user is not None and insn is not None else None,
             )

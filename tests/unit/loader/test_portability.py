@@ -219,7 +219,7 @@ def test_kernel_functions(objects: Path) -> None:
     ]
     strong = [each for each in problems(objects / "arena.bpf.o", kernel()) if each.what[0] == "k"]
     assert [(each.verdict, each.programs) for each in strong] == [(Verdict.FAILS, ())]
-    assert "(make it __weak to go on without it)" in strong[0].message
+    assert "; make it __weak to go on without it" in strong[0].message
     other = kernel(Func(strong[0].name, PROTO))
     (changed,) = [each for each in problems(objects / "arena.bpf.o", other) if each.what[0] == "k"]
     assert "is another one in this kernel" in changed.message
