@@ -19,7 +19,7 @@ are found out. Keys are stable; what there is not is null or an empty list.
     program of ``SEC("?...")`` does not; "attach": it loads, but cannot be attached; "guarded":
     the program checks before and never comes to it), ``what`` ("relocation", "helper", "kernel
     function", "variable", "target", "struct_ops", "map type", "program type", "attach type",
-    or "extern": what another object is to define),
+    "extern": what another object is to define, or "object": libbpf loads it on no kernel),
     ``name``, ``message``, ``programs`` (which it stops, or which check; empty: the whole object),
     ``function`` and ``insn`` (where in the code, counted in the function), ``file``, ``line``,
     ``text`` (the C line); of relocations also ``kind``, ``type``, ``access``, ``path`` (as

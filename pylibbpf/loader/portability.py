@@ -30,6 +30,7 @@ from pylibbpf.loader.link import Linker
 from pylibbpf.loader.object import read
 from pylibbpf.loader.patch import POISON, patch
 from pylibbpf.loader.problem import Problem, Verdict
+from pylibbpf.loader.refused import check_object
 from pylibbpf.spec import ExternKind, FunctionSpec, MapKind, ObjectSpec, ReferenceKind
 from pylibbpf.uapi.helpers import HELPERS
 
@@ -115,6 +116,10 @@ class _Check:
         self.problems += needs.of_maps(spec, kernel)
         for program in spec.programs:
             self.problems += needs.of_program(program, kernel)
+        try:
+            check_object(spec)
+        except ElfError as error:
+            self.problems.append(Problem(Verdict.FAILS, "object", "", str(error)))
         patched = self._relocate()
         self._follow(dataclasses.replace(spec, functions=patched), missing)
         return self.count, self.resolved, tuple(self.problems)

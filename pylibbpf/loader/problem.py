@@ -27,10 +27,11 @@ class Problem:
 
     ``what`` says of which sort it is: "relocation" (CO-RE), "helper", "kernel function",
     "variable", "target" (of attaching), "struct_ops", "map type", "program type", "attach type",
-    or "extern" (of another object, and not of the kernel). ``name`` is what is missing, ``message``
-    says it in words. ``programs`` are those that it stops (or would, if they came to it); empty:
-    the whole object. What stands in code has ``function``, ``insn`` (its number there) and
-    ``line``; a relocation has ``relocation`` and the ``candidates`` that were looked at, in C.
+    "extern" (of another object, and not of the kernel) or "object" (libbpf loads it on no kernel).
+    ``name`` is what is missing, ``message`` says it in words. ``programs`` are those that it stops
+    (or would, if they came to it); empty: the whole object. What stands in code has ``function``,
+    ``insn`` (its number there) and ``line``; a relocation has ``relocation`` and the ``candidates``
+    that were looked at, in C.
     """
 
     verdict: Verdict

@@ -25,22 +25,21 @@ from pylibbpf.loader.ksyms import Symbols
 from pylibbpf.loader.link import Linked, Linker
 from pylibbpf.loader.maps import ARENA_SECTION
 from pylibbpf.loader.patch import patch
+from pylibbpf.loader.refused import MOST, SUBPROGRAMS, check_object
 from pylibbpf.loader.releases import NEWEST, Change, Release
 from pylibbpf.loader.relocated import RelocatedMap, RelocatedObject, RelocatedProgram
 from pylibbpf.loader.struct_ops import StructOps
 from pylibbpf.loader.this_kernel import this_kernel
 from pylibbpf.spec import FunctionSpec, Line, MapKind, Reference, ReferenceKind
-from pylibbpf.uapi.enums import MapType
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from pylibbpf.btf.core import Resolution, Target
-    from pylibbpf.spec import CoreRelocation, JumpTable, MapSpec, ObjectSpec
+    from pylibbpf.spec import CoreRelocation, JumpTable, ObjectSpec
 
 __all__ = ["RelocatedMap", "RelocatedObject", "RelocatedProgram", "relocate"]
 
-SUBPROGRAMS = ".text"
 _GLOBAL = 1  # linkage of a BTF function
 
 # What libbpf puts in place of instructions that must not be reached; the verifier's message has
@@ -49,9 +48,7 @@ _GLOBAL = 1  # linkage of a BTF function
 POISON_MAP = 2001000000
 POISON_KFUNC = 2002000000
 
-# The kernel takes a million instructions of one program. The largest objects seen have 80,000, and
-# all programs of one with what they use 100,000.
-_MOST = 1_000_000
+# All programs of the largest object seen, with what they use, have 100,000 instructions.
 _MOST_IN_ALL = 8_000_000
 
 
@@ -122,7 +119,7 @@ class _Relocation:
         self.arena_offset = 0
         self.left = _MOST_IN_ALL
         self.answers: dict[tuple[str, int], dict[int, Resolution]] = {}
-        _check(spec)
+        check_object(spec)
         self.struct_ops = StructOps(spec, release)
         for each in spec.maps:
             if each.kind is MapKind.STRUCT_OPS:
@@ -236,7 +233,7 @@ class _Relocation:
     ) -> RelocatedProgram:
         size = sum(each.insn_count for each in linker.used(function, callback))
         self.left -= size
-        if size > _MOST or self.left < 0:
+        if size > MOST or self.left < 0:
             raise ElfError(
                 f"program {function.name!r} has {size} instructions with the functions that it "
                 "uses; together with the others these are too many"
@@ -423,51 +420,6 @@ class _Callbacks:
                     "must be global and not hidden"
                 )
         return found
-
-
-def _check(spec: ObjectSpec) -> None:
-    """Raises: ElfError, where functions or maps are not what libbpf takes."""
-    size = sum(function.insn_count for function in spec.functions)
-    if size > _MOST:
-        raise ElfError(f"the object has {size} instructions; a program may have {_MOST}")
-    for function in spec.functions:
-        if not function.program and function.section != SUBPROGRAMS:
-            raise ElfError(
-                f"the function {function.name!r} in section {function.section!r} is static: a "
-                "program must be global, and only functions without SEC() may be static"
-            )
-        for reference in function.references:
-            if reference.kind is ReferenceKind.FUNCTION and reference.section != SUBPROGRAMS:
-                raise ElfError(
-                    f"{function.name!r} uses the function {reference.target!r} in section "
-                    f"{reference.section!r}: a program cannot be called, only functions without "
-                    "SEC() can"
-                )
-
-    for each in spec.maps:
-        if each.problem:
-            raise ElfError(f"libbpf refuses the definition of map {each.name!r}: {each.problem}")
-        if each.kind is MapKind.BTF and each.values:
-            _check_values(spec, each)
-
-
-def _check_values(spec: ObjectSpec, outer: MapSpec) -> None:
-    """Raises: ElfError, where a map's initial values are not what libbpf takes."""
-    if outer.type == MapType.HASH_OF_MAPS and outer.key_size != 4:
-        raise ElfError(
-            f"map {outer.name!r}: a hash of maps can have initial values only where its keys have "
-            f"4 bytes, and they have {outer.key_size}"
-        )
-    for index, name in outer.values:
-        if outer.type == MapType.PROG_ARRAY:
-            function = spec.function(name)
-            known = function is not None and function.program
-        else:
-            inner = spec.map(name)
-            known = inner is not None and inner.kind is MapKind.BTF
-        if not known:
-            what = "program" if outer.type == MapType.PROG_ARRAY else "map in '.maps'"
-            raise ElfError(f"map {outer.name!r}: value {index} is {name!r}, which is no {what}")
 
 
 def _part(linked: Linked, at: int) -> tuple[int, FunctionSpec]:

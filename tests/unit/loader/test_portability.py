@@ -243,6 +243,15 @@ def test_a_part_of_an_object_loads_nowhere(objects: Path) -> None:
     assert told == [(Verdict.FAILS, "entries"), (Verdict.FAILS, "step")]
 
 
+def test_what_libbpf_refuses_loads_on_no_kernel(objects: Path) -> None:
+    spec = read(objects / "minimal.bpf.o")
+    (first, *others) = spec.maps
+    maps = (dataclasses.replace(first, problem="the field 'x' is unknown"), *others)
+    (found,) = check(dataclasses.replace(spec, maps=maps), kernel())[2]
+    assert (found.verdict, found.what) == (Verdict.FAILS, "object")
+    assert "the field 'x' is unknown" in found.message
+
+
 def test_struct_ops(objects: Path) -> None:
     path = objects / "struct_ops.bpf.o"
     found = [each for each in problems(path, kernel()) if each.what == "struct_ops"]
