@@ -17,9 +17,30 @@ from pylibbpf.engine.emulator.vm.program import Program
 from pylibbpf.engine.emulator.vm.run import Run
 from pylibbpf.engine.emulator.vm.translator import EXACT, Translator
 from pylibbpf.errors import BudgetError, MemoryFault, RunError
+from pylibbpf.isa.asm import assemble
 
 BUDGET = 2 * EXACT
 HELPERS: dict[int, Any] = {1: lambda run, *given: 0}
+
+
+def made(text: str, memory: Memory | None = None, **facts: Any) -> Program:
+    """Make a program of text, in a memory of its own where none is given."""
+    return Program(assemble(text), memory or Memory(), name="test", **facts)
+
+
+def both(program: Program, *arguments: int) -> int:
+    """Run a program by both executors, which must give the same."""
+    results = [
+        Run(executor, program.memory).start(program, *arguments)
+        for executor in (Interpreter(), Translator(patience=0), Translator(patience=0))
+    ]
+    assert len(set(results)) == 1
+    return results[0]
+
+
+def source(program: Program, start: int = 0) -> str:
+    """The Python text of a function."""
+    return Translator(patience=0).source(program, start)
 
 
 def told(executor: Any, case: Case) -> tuple[object, ...] | None:

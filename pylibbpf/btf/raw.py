@@ -14,10 +14,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["TYPE", "scan", "sections"]
+__all__ = ["HEADER", "MAGIC", "TYPE", "scan", "sections"]
 
-_MAGIC = 0xEB9F
-_HEADER = struct.Struct("<HBBIIIII")
+MAGIC = 0xEB9F
+HEADER = struct.Struct("<HBBIIIII")
 TYPE = struct.Struct("<III")  # name_off, info, size or type
 _INFO_UNUSED = 0x60FF0000  # bits of info that no kernel uses (btf.c: BTF_INFO_MASK)
 
@@ -54,18 +54,16 @@ _TRAILER = {
 
 def sections(data: bytes, split: bool) -> tuple[int, int, int, int]:
     """Check the header; return start and end of the type and of the string section."""
-    if len(data) < _HEADER.size:
-        raise BtfError(f"BTF of {len(data)} bytes is shorter than its header of {_HEADER.size}")
-    magic, version, _flags, hdr_len, type_off, type_len, str_off, str_len = _HEADER.unpack_from(
-        data
-    )
+    if len(data) < HEADER.size:
+        raise BtfError(f"BTF of {len(data)} bytes is shorter than its header of {HEADER.size}")
+    magic, version, _flags, hdr_len, type_off, type_len, str_off, str_len = HEADER.unpack_from(data)
     if magic == 0x9FEB:
         raise BtfError("BTF is big-endian; only little-endian is supported")
-    if magic != _MAGIC:
-        raise BtfError(f"not BTF: it starts with {magic:#06x} instead of {_MAGIC:#06x}")
+    if magic != MAGIC:
+        raise BtfError(f"not BTF: it starts with {magic:#06x} instead of {MAGIC:#06x}")
     if version != 1:
         raise BtfError(f"BTF version {version} is unknown (only 1 is)")
-    if not _HEADER.size <= hdr_len <= len(data):
+    if not HEADER.size <= hdr_len <= len(data):
         raise BtfError(f"BTF header length {hdr_len} is impossible for {len(data)} bytes")
     for what, offset, length in (("type", type_off, type_len), ("string", str_off, str_len)):
         if hdr_len + offset + length > len(data):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 
 from pylibbpf.btf.parse import MAX_DEPTH
-from pylibbpf.btf.raw import scan, sections
+from pylibbpf.btf.raw import HEADER, MAGIC, scan, sections
 from pylibbpf.btf.types import Kind
 from pylibbpf.errors import BtfError
 
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Rows", "Strings", "encode", "id_places", "is_global", "kind_of", "name_places"]
 
-_HEADER = struct.Struct("<HBBIIIII")
-_MAGIC, _VERSION = 0xEB9F, 1
+_VERSION = 1
 
 # Strings may overlap, so that a small file can name endless text.
 _MOST_TEXT = 1 << 26
@@ -203,5 +202,5 @@ def encode(types: list[Row], strings: Strings) -> bytes:
     """Write BTF: ``types`` are those from id 1 on, whose names are in ``strings``."""
     body = b"".join(struct.pack(f"<{len(row)}I", *row) for row in types)
     text = strings.content()
-    size = _HEADER.size
-    return _HEADER.pack(_MAGIC, _VERSION, 0, size, 0, len(body), len(body), len(text)) + body + text
+    size = HEADER.size
+    return HEADER.pack(MAGIC, _VERSION, 0, size, 0, len(body), len(body), len(text)) + body + text
