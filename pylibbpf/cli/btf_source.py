@@ -45,11 +45,13 @@ def read_types(path: str, base: str | None = None) -> Btf:
                 raise BtfError(
                     "this module brings types of its kernel (.BTF.base); --base is of no use"
                 )
+            if _first_string(data) == b"\0":
+                raise BtfError("this BTF stands alone and is no module's; --base is of no use")
             return Btf(data, read_types(base))
         if own_base is not None:
             return Btf(data, Btf(own_base))
         beside = os.path.join(os.path.dirname(os.path.abspath(path)), "vmlinux")
-        if _is_split(data):
+        if _first_string(data) not in (b"", b"\0"):
             if os.path.isfile(beside) and not os.path.samefile(beside, path):
                 return Btf(data, read_types(beside))
             raise BtfError(f"a module's BTF: --base names its kernel's (--base {VMLINUX})")
@@ -58,12 +60,15 @@ def read_types(path: str, base: str | None = None) -> Btf:
         raise BtfError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
 
 
-def _is_split(data: bytes) -> bool:
-    """Whether strings begin elsewhere: those of a BTF that stands alone begin with an empty one."""
+def _first_string(data: bytes) -> bytes:
+    """How the strings begin: with an empty one in a BTF that stands alone, in others with a name.
+
+    b"" where there are none.
+    """
     if len(data) < 24:
-        return False
+        return b""
     at = int.from_bytes(data[4:8], "little") + int.from_bytes(data[16:20], "little")
-    return at < len(data) and data[at] != 0
+    return data[at : at + 1]
 
 
 def _contents(path: str) -> tuple[bytes, bytes | None]:

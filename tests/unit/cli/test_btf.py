@@ -139,6 +139,14 @@ def test_a_module_finds_the_kernel_beside_it(
         assert "struct device {" in out
 
 
+def test_a_base_for_what_needs_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "kernel").write_bytes(Raw("task").data)
+    (tmp_path / "other").write_bytes(Raw("device", "inode").data)
+    status, _, err = run(capsys, "c", tmp_path / "kernel", "--base", tmp_path / "other")
+    assert status == 1
+    assert "--base is of no use" in err
+
+
 def test_a_module_that_brings_types_of_its_kernel(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
