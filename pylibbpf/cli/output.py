@@ -14,6 +14,7 @@ def replace(path: Path, content: bytes) -> None:
     """Write the file whole or not at all: a build that is interrupted leaves no half of it.
 
     A link stays one, what it leads to is written; a device or a pipe is written into, not replaced.
+    Who may read a file that is there stays as it was.
     """
     path = Path(os.path.realpath(path))
     if path.is_symlink():  # what leads in a circle has no end; Path.resolve() is no OSError then
@@ -25,9 +26,13 @@ def replace(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
+        if path.exists():
+            mode = path.stat().st_mode & 0o777
+        else:
+            mask = os.umask(0)
+            os.umask(mask)
+            mode = 0o666 & ~mask
+        os.chmod(name, mode)
         os.replace(name, path)
     except BaseException:
         os.unlink(name)

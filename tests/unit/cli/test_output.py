@@ -20,6 +20,15 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [file, link]
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
+def test_who_may_read_a_file_stays(tmp_path: Path, mode: int) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"old")
+    file.chmod(mode)
+    replace(file, b"new")
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"new", mode)
+
+
 def test_a_pipe_is_written_into(tmp_path: Path) -> None:
     """What root writes to /dev/null must not take the device's place."""
     pipe = tmp_path / "pipe"
