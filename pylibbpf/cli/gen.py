@@ -57,7 +57,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Write the module, or the linked object."""
-    if args.files:
+    # Without files the word may still be the name of one.
+    if args.files or (args.object == LINK and not os.path.exists(LINK)):
         return _link(args)
     try:
         data = read_file(args.object)
@@ -90,9 +91,9 @@ def _link(args: argparse.Namespace) -> int:
     if args.output is not None or args.name is not None or args.embed or args.type:
         complain("gen object links objects: options are for modules")
         return MISUSED
-    output, *inputs = args.files
+    output, *inputs = args.files or [""]
     if not inputs:
-        complain(f"gen object {output}: there is no object to link")
+        complain("gen object OUTPUT INPUT...: there is no object to link")
         return MISUSED
     try:
         data = link_objects(inputs)

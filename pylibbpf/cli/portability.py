@@ -72,9 +72,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _jobs(text: str) -> int:
-    number = int(text)
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else -1
     if number < 0:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes (1, 2, ...; 0)")
     return number or len(os.sched_getaffinity(0))
 
 

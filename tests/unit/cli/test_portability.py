@@ -187,7 +187,9 @@ def test_bad_use(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as info:
             main(["portability", *arguments])
         assert info.value.code == 2
-    assert capsys.readouterr().out == ""
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "'x' is no number of processes" in err
 
 
 def test_names_cannot_steer_the_terminal(

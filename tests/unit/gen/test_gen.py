@@ -216,6 +216,7 @@ def test_the_command_links(objects, tmp_path, capsys):
         (["gen", "object", str(target), paths[0], str(tmp_path / "missing.bpf.o")], FAILED),
         (["gen", "object", str(target), paths[0], paths[0]], FAILED),
         (["gen", "object", str(tmp_path / "missing" / "linked.bpf.o"), paths[0]], FAILED),
+        (["gen", "object"], MISUSED),
     ):
         assert main(words) == status
         out, err = capsys.readouterr()
