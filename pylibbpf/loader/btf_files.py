@@ -112,6 +112,9 @@ def _in_folder(top: str) -> Iterator[BtfFile]:
             yield BtfFile(kernel, os.path.join(folder, "vmlinux"), tuple(modules))
         for name in names:
             path = os.path.join(folder, name)
+            # A pipe would be waited for. A link to nothing is told when it is read.
+            if os.path.exists(path) and not os.path.isfile(path):
+                continue
             if _looks_like_btf(name) or (
                 name.startswith("vmlinux") and name not in bare and _begins(path, _ELF)
             ):

@@ -96,6 +96,14 @@ def test_an_archive_of_several_kernels(tmp_path: Path) -> None:
     assert [each.kernel for each in read_all(path)] == ["all/x/5.4", "all/x/6.1"]
 
 
+def test_pipes_and_devices_in_a_folder_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a.btf").write_bytes(BTF)
+    os.mkfifo(tmp_path / "b.btf")
+    os.symlink("/dev/zero", tmp_path / "c.btf")
+    os.symlink("nothing", tmp_path / "d.btf")
+    assert [each.kernel for each in find_btf([tmp_path])] == ["a", "d"]
+
+
 def test_of_several_kernels_only_two_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
