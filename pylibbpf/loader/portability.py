@@ -18,8 +18,8 @@ import os
 from typing import TYPE_CHECKING
 
 from pylibbpf.btf.core import Resolver
-from pylibbpf.btf.kept import FOLDER
-from pylibbpf.errors import CoreError, ElfError, Error
+from pylibbpf.btf.kept import FOLDER, VMLINUX
+from pylibbpf.errors import BtfError, CoreError, ElfError, Error
 from pylibbpf.isa import insn as isa
 from pylibbpf.isa.insn import Insn, decode, encode
 from pylibbpf.isa.reach import reachable
@@ -337,6 +337,11 @@ def portability(
     paths = [objects] if isinstance(objects, (str, os.PathLike)) else list(objects)
     specs = [(os.fspath(path), _read(path)) for path in paths]
     where = [FOLDER] if btf is None else [btf] if isinstance(btf, (str, os.PathLike)) else btf
+    if btf is None and not os.path.exists(VMLINUX):
+        raise BtfError(
+            f"this kernel shows no types in {VMLINUX} (CONFIG_DEBUG_INFO_BTF is off): name the BTF "
+            "of the kernels to look at"
+        )
     files = list(find_btf(where))
     if jobs <= 1 or len(files) <= 1:
         for file in files:

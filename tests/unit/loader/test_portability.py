@@ -359,3 +359,10 @@ def test_what_cannot_be_read(objects: Path, tmp_path: Path) -> None:
         list(portability(tmp_path / "none"))
     with pytest.raises(BtfError, match="no BTF in this folder"):
         list(portability(objects / "core.bpf.o", tmp_path))
+
+
+def test_a_kernel_without_types(objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("pylibbpf.loader.portability")
+    monkeypatch.setattr(module, "VMLINUX", "/nonexistent")
+    with pytest.raises(BtfError, match="this kernel shows no types in /nonexistent"):
+        list(portability(objects / "core.bpf.o"))
