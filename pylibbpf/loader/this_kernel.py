@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping
 
 from pylibbpf.btf.core import Target
 from pylibbpf.btf.core.target import VMLINUX
@@ -31,10 +31,26 @@ def _read(name: str) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()
+    except FileNotFoundError:  # unloaded since it was listed
+        raise KeyError(name) from None
     except OSError as error:
         raise BtfError(
             f"this kernel's types cannot be read from {path}: {error.strerror}"
         ) from None
+
+
+class _Items(ItemsView[str, Btf]):
+    """Those that are still there: a module that is unloaded meanwhile is passed over."""
+
+    _mapping: Mapping[str, Btf]
+
+    def __iter__(self) -> Iterator[tuple[str, Btf]]:
+        for name in self._mapping:
+            try:
+                btf = self._mapping[name]
+            except KeyError:
+                continue
+            yield name, btf
 
 
 class _Modules(Mapping[str, Btf]):
@@ -62,6 +78,9 @@ class _Modules(Mapping[str, Btf]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._all())
+
+    def items(self) -> ItemsView[str, Btf]:
+        return _Items(self)
 
     def __len__(self) -> int:
         return len(self._all())
