@@ -1,8 +1,9 @@
 """What older libbpfs make otherwise of an object than the newest: which change came when.
 
 Read in the sources of libbpf 1.1.2, 1.4.6 and 1.7.0 (libbpf.c), and seen when their instructions
-were compared; releases in between by their release notes. When SEC() names came is in
-:mod:`pylibbpf.uapi.sections`.
+were compared. Those in between were not read: their rows follow release notes where these tell, and
+are inferred otherwise (the one of 1.6 is in Linux 6.12.117's copy, which calls itself 1.5). When
+SEC() names came is in :mod:`pylibbpf.uapi.sections`.
 """
 
 from __future__ import annotations
