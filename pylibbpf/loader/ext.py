@@ -6,28 +6,18 @@ Layout: the kernel's Documentation/bpf/btf.rst, section 4.2.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from pylibbpf.btf.types import Array, Enum, Enum64, Union
 from pylibbpf.btf.types import Struct as BtfStruct
 from pylibbpf.errors import BtfError
+from pylibbpf.loader.ext_tables import read_tables
 from pylibbpf.spec import CoreKind, CoreRelocation, Line
 
 if TYPE_CHECKING:
     from pylibbpf.btf.parse import Btf
 
 __all__ = ["BtfExt"]
-
-_BTF_MAGIC = 0xEB9F
-_HEADER = Struct("<HBBIIIII")  # up to the lines
-_CORE = Struct("<II")
-_SECTION = Struct("<II")
-
-_FUNC = Struct("<II")
-_LINE = Struct("<IIII")
-_RELO = Struct("<IIII")
 
 _CORE_KINDS = tuple(CoreKind)
 
@@ -92,28 +82,17 @@ class _Texts:
 
 def _parse(data: bytes, btf: Btf) -> BtfExt:
     texts = _Texts(btf)
-    if len(data) < _HEADER.size:
-        raise BtfError(f".BTF.ext is truncated: {len(data)} bytes")
-    magic, version, _, header, func, func_size, line, line_size = _HEADER.unpack_from(data)
-    if magic != _BTF_MAGIC or version != 1:
-        raise BtfError(f".BTF.ext has magic {magic:#x} and version {version}, not 0xeb9f and 1")
-    core = core_size = 0
-    if header >= _HEADER.size + _CORE.size and len(data) >= _HEADER.size + _CORE.size:
-        core, core_size = _CORE.unpack_from(data, _HEADER.size)
+    function_types, code_lines, core = read_tables(data, texts.at)
     functions: dict[str, dict[int, int]] = {}
-    for section, (offset, type_id) in _records(data, header + func, func_size, _FUNC, texts):
+    for section, (offset, type_id) in function_types:
         functions.setdefault(section, {})[offset] = type_id
     lines: dict[str, list[Line]] = {}
-    for section, (offset, file, text, where) in _records(
-        data, header + line, line_size, _LINE, texts
-    ):
+    for section, (offset, file, text, where) in code_lines:
         lines.setdefault(section, []).append(
             Line(offset, texts.at(file), where >> 10, where & 0x3FF, texts.at(text))
         )
     relocations: dict[str, list[CoreRelocation]] = {}
-    for order, (section, (offset, type_id, access, number)) in enumerate(
-        _records(data, header + core, core_size, _RELO, texts)
-    ):
+    for order, (section, (offset, type_id, access, number)) in enumerate(core):
         if number >= len(_CORE_KINDS):
             raise BtfError(f".BTF.ext has a CO-RE relocation of unknown kind {number}")
         kind = _CORE_KINDS[number]
@@ -132,32 +111,6 @@ def _parse(data: bytes, btf: Btf) -> BtfExt:
     for some in lines.values():
         some.sort(key=lambda entry: entry.insn)
     return BtfExt(functions, lines, relocations)
-
-
-def _records(
-    data: bytes, start: int, size: int, layout: Struct, texts: _Texts
-) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Walk one of the three tables: a record size, then per section a head and its records."""
-    if not size:
-        return
-    end = start + size
-    if end > len(data) or size < 4:
-        raise BtfError(f".BTF.ext is truncated: a table ends at byte {end} of {len(data)}")
-    step = int.from_bytes(data[start : start + 4], "little")
-    if step < layout.size:
-        raise BtfError(f".BTF.ext has records of {step} bytes, expected {layout.size} or more")
-    at = start + 4
-    while at < end:
-        if at + _SECTION.size > end:
-            raise BtfError(".BTF.ext is truncated in the head of a section")
-        name, count = _SECTION.unpack_from(data, at)
-        at += _SECTION.size
-        if at + step * count > end:
-            raise BtfError(f".BTF.ext is truncated: {count} records of {step} bytes do not fit")
-        section = texts.at(name)
-        for position in range(at, at + step * count, step):
-            yield section, layout.unpack_from(data, position)
-        at += step * count
 
 
 def _path(btf: Btf, kind: CoreKind, type_id: int, access: str) -> str:
